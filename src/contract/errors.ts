@@ -1,0 +1,82 @@
+/**
+ * Every way an operation can fail, by code. The set is closed: what is not in
+ * this table is a fault of ours and surfaces as `internal`.
+ */
+export const errorCodes = {
+  usage: 'the command line could not be parsed',
+  invalid_argument: 'a value was refused before anything changed',
+  unknown_environment: 'no environment of that name is in the catalogue',
+  environment_not_installed: 'the environment is not in the cache and has no source',
+  pull_failed: 'an environment could not be built or fetched',
+  bundle_missing: 'the runtime bundle (kernel, agent, initramfs) is not there',
+  bundle_damaged: 'a part of the runtime bundle does not match its checksum',
+  template_damaged: 'a template does not match its manifest',
+  guest_unavailable: 'no guest can boot on this host',
+  vmm_missing: 'the program that runs virtual machines is not installed',
+  vmm_exited: 'the virtual machine ended when it should not have',
+  guest_unresponsive: 'the agent in the guest did not answer in time',
+  guest_failed: 'the agent in the guest refused or failed a call',
+  seed_invalid: 'a seed is missing, unreadable, unsafe or of an unknown kind',
+  no_space: 'the disk is full',
+  not_writable: 'a directory that pyro needs cannot be written',
+  path_too_long: 'a socket path exceeds what the kernel allows',
+  missing_dependency: 'a program that pyro needs is not installed',
+  canceled: 'the caller gave up',
+  internal: 'a fault in pyro itself',
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+interface ErrorOptions {
+  /** What to do next, as a command where there is one. */
+  hint?: string
+  details?: Record<string, unknown>
+  cause?: unknown
+}
+
+/** The one error that leaves the engine. `message` says what happened, `hint` what to do next. */
+export class PyroError extends Error {
+  override readonly name = 'PyroError'
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+  readonly details: Record<string, unknown>
+
+  constructor(code: ErrorCode, message: string, { hint, details = {}, cause }: ErrorOptions = {}) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.code = code
+    this.hint = hint
+    this.details = details
+  }
+
+  /** Gives any thrown value the shape that every front end renders. */
+  static from(thrown: unknown): PyroError {
+    if (thrown instanceof PyroError) return thrown
+    if (isAbort(thrown)) return new PyroError('canceled', 'canceled', { cause: thrown })
+    const cause = thrown as NodeJS.ErrnoException
+    if (cause?.code === 'ENOSPC' || cause?.code === 'EDQUOT') return noSpace(cause.path ?? 'the disk', cause)
+    if (cause?.code === 'EROFS' || cause?.code === 'EACCES') return notWritable(cause.path ?? 'a directory', cause)
+    const message = thrown instanceof Error ? thrown.message : String(thrown)
+    return new PyroError('internal', message.split('\n', 1)[0] ?? 'unknown failure', {
+      hint: 'this is a fault in pyro: please report it with PYRO_DEBUG=1 output',
+      cause: thrown,
+    })
+  }
+}
+
+export function noSpace(where: string, cause?: unknown): PyroError {
+  return new PyroError('no_space', `no space left: ${where}`, {
+    hint: 'free some disk space (`pyro env prune` removes what is unused), then run the same command again',
+    cause,
+  })
+}
+
+export function notWritable(where: string, cause?: unknown): PyroError {
+  return new PyroError('not_writable', `cannot write: ${where}`, {
+    hint: 'check its owner and permissions, or choose another place with XDG_CACHE_HOME, XDG_STATE_HOME or XDG_RUNTIME_DIR',
+    cause,
+  })
+}
+
+function isAbort(thrown: unknown): boolean {
+  return thrown instanceof Error && (thrown.name === 'AbortError' || (thrown as { code?: unknown }).code === 'ABORT_ERR')
+}
