@@ -42,11 +42,11 @@ function guestOver(session: ClientHttp2Session): Guest {
     acceptCompression: [],
     readMaxBytes: maxMessageBytes,
     writeMaxBytes: maxMessageBytes,
-    sessionProvider: () => ({
+    sessionManager: {
       authority,
       request: async (method, path, headers, options) => session.request({ ...headers, ':method': method, ':path': path }, options),
       notifyResponseByteRead: () => {},
-    }),
+    },
   })
   return {
     agent: createClient(Agent, transport),

@@ -21,8 +21,11 @@ export const guestDevices: Record<DriveSlot, string> = {
 /** Every drive has this virtual size in every machine, so that any image fits any fork: 64 GiB. */
 export const driveBytes = 64 * 1024 ** 3
 
-/** A drive's image file, and whether its guest may write to it. A missing path in `Drives` is a blank drive. */
-export type Drives = Record<DriveSlot, string>
+/** The image file of each drive, absolute or in the machine's directory. A slot left out is a blank drive. */
+export type Drives = Partial<Record<DriveSlot, string>>
+
+/** The drives that a guest may write to. */
+export const writableSlots: ReadonlySet<DriveSlot> = new Set(['disk', 'spare'])
 
 export interface Kernel {
   /** Uncompressed ELF kernel. */
@@ -79,15 +82,15 @@ export interface Vmm {
   readonly name: VmmName
   /** Everything about the program that a suspended machine depends on, such as "QEMU 7.2.22 tcg cpu=max". */
   readonly identity: string
-  /** Starts from the kernel. `memory` receives the guest's memory as it runs. */
-  boot(options: LaunchOptions & { memory: string }): Promise<Machine & Suspendable>
+  /** Starts from the kernel. `into` names files to be made: the memory is the guest's own as it runs, the state is written by `suspend`. */
+  boot(options: LaunchOptions & { into: SuspendedMachine }): Promise<Machine & Suspendable>
   /** Starts as a copy of a suspended machine. */
   fork(options: LaunchOptions & { from: SuspendedMachine }): Promise<Machine>
 }
 
 export interface Suspendable {
   /** Stops the machine for good and writes its device state. */
-  suspend(statePath: string): Promise<void>
+  suspend(): Promise<void>
 }
 
 export const vmmNames = ['qemu-kvm', 'qemu-tcg'] as const

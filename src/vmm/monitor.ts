@@ -1,0 +1,65 @@
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { PyroError } from '../contract/errors.ts'
+import { type HostProgram, startHostProgram } from '../engine/host-program.ts'
+import type { Paths } from '../engine/paths.ts'
+import type { MachineEnd } from './vmm.ts'
+
+/** What `pyro-host monitor` is to do; its documentation is the Go type `Spec` in native/internal/monitor. */
+export interface MonitorSpec {
+  id: string
+  directory: string
+  sockets: string
+  copies: { from: string; to: string }[]
+  locks: { path: string; exclusive: boolean }[]
+  listen: { name: string; file: string }[]
+  open: { name: string; path: string; write: boolean }[]
+  argv: string[]
+  console: { name: string; bytes: number }
+}
+
+/** A VMM under its monitor: the process that holds the machine's lock, and ends it and its files when we go. */
+export interface Monitored extends AsyncDisposable {
+  /** Connects to one of the sockets in `listen`; they accept from before the VMM starts. */
+  dial(file: string): Promise<Socket>
+  /** Resolves with the VMM's process id and what the descriptors of `listen`, `open` and `console` are called in it. */
+  started: Promise<{ pid: number; descriptors: Record<string, number> }>
+  ended: Promise<MachineEnd>
+}
+
+export async function monitor(paths: Paths, spec: MonitorSpec, signal?: AbortSignal): Promise<Monitored> {
+  let end: (how: MachineEnd) => void
+  const ended = new Promise<MachineEnd>((resolve) => (end = resolve))
+  const program = startHostProgram(paths, ['monitor'], 'vmm_exited', (event) => {
+    if (event.event === 'exited') end(event as unknown as MachineEnd)
+  })
+  program.child.once('close', () => end({ code: null, signal: null, console: '' }))
+  try {
+    signal?.throwIfAborted()
+    program.send(spec)
+    await program.next('listening')
+  } catch (error) {
+    await program[Symbol.asyncDispose]()
+    throw error
+  }
+  const started = program.next('started').then((event) => event as unknown as { pid: number; descriptors: Record<string, number> })
+  started.catch(() => {})
+  return {
+    dial: (file) => dial(join(spec.sockets, file), program),
+    started,
+    ended,
+    [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+  }
+}
+
+function dial(path: string, program: HostProgram): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      resolve(socket)
+    })
+    socket.once('error', (cause) => reject(new PyroError('vmm_exited', 'the virtual machine is gone', { cause })))
+    program.child.once('close', () => socket.destroy())
+  })
+}

@@ -1,0 +1,107 @@
+import { join } from 'node:path'
+import { PyroError } from '../../contract/errors.ts'
+import type { Paths } from '../../engine/paths.ts'
+import { type Monitored, monitor } from '../monitor.ts'
+import type { LaunchOptions, Machine, MachineEnd, SuspendedMachine, Vmm } from '../vmm.ts'
+import { type Accelerator, qemuArguments } from './arguments.ts'
+import { migrate, openQmp, type Qmp } from './qmp.ts'
+import type { QemuVersion } from './version.ts'
+
+const consoleBytes = 64 * 1024
+
+/** QEMU's microvm machine, with hardware virtualization or emulated. */
+export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersion): Vmm {
+  const configuration = { accelerator }
+  return {
+    name: `qemu-${accelerator}`,
+    identity: `QEMU ${version.text} ${accelerator}`,
+
+    async boot({ into, ...options }) {
+      const memory = { path: into.memory, mapping: 'own' as const, readOnly: false }
+      const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: false }), { path: into.state, write: true })
+      return {
+        ...machineOf(options.id, launched),
+        async suspend() {
+          await launched.qmp.execute('stop')
+          await migrate(launched.qmp, 'migrate', `fd:${launched.descriptors['state']}`)
+        },
+      }
+    },
+
+    async fork({ from, ...options }) {
+      const memory = { path: from.memory, mapping: 'private' as const, readOnly: version.opensReadOnly }
+      const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: true }), { path: from.state, write: false })
+      try {
+        await migrate(launched.qmp, 'migrate-incoming', `fd:${launched.descriptors['state']}`)
+        await launched.qmp.execute('cont') // a machine that was stopped when it was saved stays so when loaded
+      } catch (error) {
+        throw await explained(launched, error)
+      }
+      return machineOf(options.id, launched)
+    },
+  }
+}
+
+interface Launched {
+  monitored: Monitored
+  qmp: Qmp
+  pid: number
+  descriptors: Record<string, number>
+}
+
+async function launch(paths: Paths, options: LaunchOptions, argv: string[], state: { path: string; write: boolean }): Promise<Launched> {
+  const monitored = await monitor(
+    paths,
+    {
+      id: options.id,
+      directory: join(paths.machines, options.id),
+      sockets: join(paths.sockets, options.id),
+      copies: options.copies ?? [],
+      locks: (options.holds ?? []).map((path) => ({ path, exclusive: false })),
+      listen: ['control', 'network', 'qmp'].map((name) => ({ name, file: name })),
+      open: [{ name: 'state', ...state }],
+      argv,
+      console: { name: 'console', bytes: consoleBytes },
+    },
+    options.signal,
+  )
+  try {
+    const [socket, started] = await Promise.all([monitored.dial('qmp'), monitored.started])
+    return { monitored, qmp: openQmp(socket), ...started }
+  } catch (error) {
+    await monitored[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+function machineOf(id: string, { monitored, qmp, pid }: Launched): Machine {
+  return {
+    id,
+    pid,
+    dialControl: () => monitored.dial('control'),
+    ended: monitored.ended,
+    async [Symbol.asyncDispose]() {
+      qmp.close()
+      await monitored[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Drops a machine that failed to start, and says why it ended if it did. */
+async function explained({ monitored, qmp }: Launched, error: unknown): Promise<unknown> {
+  qmp.close()
+  const lost = error instanceof PyroError && error.code === 'vmm_exited'
+  const end = lost ? await Promise.race([monitored.ended, new Promise<undefined>((none) => setTimeout(none, 1000))]) : undefined
+  await monitored[Symbol.asyncDispose]()
+  return end ? endedError(end) : error
+}
+
+/** How the end of a VMM is told when nobody asked for it. */
+export function endedError({ code, signal, console }: MachineEnd): PyroError {
+  const how = signal ? `was ended by ${signal}` : `exited with ${code ?? 'an unknown code'}`
+  const tail = console.trimEnd().split('\n').slice(-5).join(' | ').replace(/\p{Cc}/gu, ' ')
+  return new PyroError('vmm_exited', `the virtual machine ${how}${tail && `; its last lines: ${tail}`}`, {
+    hint: '`pyro doctor` boots a guest and says what works here',
+    details: { console },
+  })
+}

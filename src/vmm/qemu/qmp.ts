@@ -1,0 +1,89 @@
+import type { Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import { PyroError } from '../../contract/errors.ts'
+
+interface QmpEvent {
+  event: string
+  data?: Record<string, unknown>
+}
+
+interface QmpReply {
+  return?: unknown
+  error?: { class: string; desc: string }
+}
+
+/**
+ * The QEMU Machine Protocol on a connected socket: requests are answered in
+ * order, events come in between.
+ * https://www.qemu.org/docs/master/interop/qmp-spec.html
+ */
+export class Qmp {
+  readonly #socket: Socket
+  readonly #pending: { resolve: (value: unknown) => void; reject: (error: unknown) => void }[] = []
+  readonly #listeners = new Set<(event: QmpEvent) => void>()
+  #failure: PyroError | undefined
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    createInterface({ input: socket }).on('line', (line) => this.#receive(line))
+    socket.on('error', () => {})
+    socket.on('close', () => this.#fail(new PyroError('vmm_exited', 'QEMU closed its control socket')))
+  }
+
+  /** Sends a request without waiting for those before it. Rejects with QEMU's own description. */
+  execute(command: string, args?: Record<string, unknown>): Promise<unknown> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    const reply = new Promise((resolve, reject) => this.#pending.push({ resolve, reject }))
+    this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`)
+    return reply
+  }
+
+  /** Resolves with the first event that fits; rejects when the connection ends first. */
+  event(fits: (event: QmpEvent) => boolean): Promise<QmpEvent> {
+    return new Promise((resolve, reject) => {
+      const listener = (event: QmpEvent) => {
+        if (!fits(event)) return
+        this.#listeners.delete(listener)
+        resolve(event)
+      }
+      this.#listeners.add(listener)
+      this.#socket.once('close', () => reject(new PyroError('vmm_exited', 'QEMU ended while it was waited for')))
+    })
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  #receive(line: string): void {
+    const message = JSON.parse(line) as QmpReply & Partial<QmpEvent>
+    if (message.event !== undefined) {
+      for (const listener of this.#listeners) listener(message as QmpEvent)
+    } else if (message.error) {
+      this.#pending.shift()?.reject(new PyroError('vmm_exited', `QEMU refused: ${message.error.desc}`))
+    } else if ('return' in message) {
+      this.#pending.shift()?.resolve(message.return)
+    }
+  }
+
+  #fail(error: PyroError): void {
+    this.#failure = error
+    for (const { reject } of this.#pending.splice(0)) reject(error)
+  }
+}
+
+/** Begins a session: no request is taken before this one. */
+export function openQmp(socket: Socket): Qmp {
+  const qmp = new Qmp(socket)
+  qmp.execute('qmp_capabilities').catch(() => {}) // whoever uses the connection sees its end
+  return qmp
+}
+
+/** Memory is in a file of its own, so device state is all that a migration carries. */
+export async function migrate(qmp: Qmp, command: 'migrate' | 'migrate-incoming', uri: string): Promise<void> {
+  const capabilities = ['x-ignore-shared', 'events'].map((capability) => ({ capability, state: true }))
+  const ended = qmp.event(({ event, data }) => event === 'MIGRATION' && (data?.['status'] === 'completed' || data?.['status'] === 'failed'))
+  ended.catch(() => {})
+  await Promise.all([qmp.execute('migrate-set-capabilities', { capabilities }), qmp.execute(command, { uri })])
+  if ((await ended).data?.['status'] === 'failed') throw new PyroError('template_damaged', 'QEMU could not load or save the state of a machine')
+}
