@@ -21,6 +21,8 @@ export const errorCodes = {
   not_writable: 'a directory that pyro needs cannot be written',
   path_too_long: 'a socket path exceeds what the kernel allows',
   missing_dependency: 'a program that pyro needs is not installed',
+  network_unavailable: 'the guest cannot have the network that was asked for',
+  expired: 'a machine reached its time to live and was removed',
   canceled: 'the caller gave up',
   internal: 'a fault in pyro itself',
 } as const

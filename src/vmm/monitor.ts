@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
-import { type HostProgram, startHostProgram } from '../engine/host-program.ts'
-import type { Paths } from '../engine/paths.ts'
+import { type HostProgram, startHostProgram } from '../host/program.ts'
+import type { Paths } from '../host/paths.ts'
 import type { MachineEnd } from './vmm.ts'
 
 /** What `pyro-host monitor` is to do; its documentation is the Go type `Spec` in native/internal/monitor. */

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
-import type { Paths } from '../../engine/paths.ts'
+import type { Paths } from '../../host/paths.ts'
 import { type Monitored, monitor } from '../monitor.ts'
-import type { LaunchOptions, Machine, MachineEnd, SuspendedMachine, Vmm } from '../vmm.ts'
+import { endedError } from '../ended.ts'
+import type { LaunchOptions, Machine, Vmm } from '../vmm.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
 import { migrate, openQmp, type Qmp } from './qmp.ts'
 import type { QemuVersion } from './version.ts'
@@ -91,17 +92,7 @@ function machineOf(id: string, { monitored, qmp, pid }: Launched): Machine {
 async function explained({ monitored, qmp }: Launched, error: unknown): Promise<unknown> {
   qmp.close()
   const lost = error instanceof PyroError && error.code === 'vmm_exited'
-  const end = lost ? await Promise.race([monitored.ended, new Promise<undefined>((none) => setTimeout(none, 1000))]) : undefined
+  const end = lost ? await Promise.race([monitored.ended, new Promise<undefined>((none) => setTimeout(() => none(undefined), 1000))]) : undefined
   await monitored[Symbol.asyncDispose]()
   return end ? endedError(end) : error
-}
-
-/** How the end of a VMM is told when nobody asked for it. */
-export function endedError({ code, signal, console }: MachineEnd): PyroError {
-  const how = signal ? `was ended by ${signal}` : `exited with ${code ?? 'an unknown code'}`
-  const tail = console.trimEnd().split('\n').slice(-5).join(' | ').replace(/\p{Cc}/gu, ' ')
-  return new PyroError('vmm_exited', `the virtual machine ${how}${tail && `; its last lines: ${tail}`}`, {
-    hint: '`pyro doctor` boots a guest and says what works here',
-    details: { console },
-  })
 }

@@ -1,0 +1,195 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/internal/event"
+	"pyro/native/internal/filelock"
+	"pyro/native/internal/sparse"
+)
+
+// lockPatience is how long a lock may be held by someone who is on the way
+// out, such as the VMM of a monitor that was killed.
+const lockPatience = 2 * time.Second
+
+// machine is everything that a VMM needs before it starts, and that has to go after it ends.
+type machine struct {
+	spec    *Spec
+	made    []string
+	locks   []*os.File
+	console *console
+	// descriptors are those that the VMM inherits, by name.
+	descriptors map[string]*os.File
+	// held are locks that the VMM inherits, output is its stdout and stderr.
+	held   []*os.File
+	output *os.File
+}
+
+// prepare does each step in turn. The machine is to be removed whether or not it fails.
+func (m *machine) prepare(ctx context.Context) error {
+	m.descriptors = map[string]*os.File{}
+	steps := []func(context.Context) error{
+		m.makeDirectories, m.takeLocks, m.copyFiles, m.openFiles, m.listen, m.openConsole,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove ends what prepare made, in any state of it.
+func (m *machine) remove() error {
+	if m.console != nil {
+		m.console.finish()
+	}
+	m.closeInherited()
+	var failures []error
+	for _, path := range m.made {
+		failures = append(failures, os.RemoveAll(path))
+	}
+	for _, lock := range m.locks {
+		lock.Close()
+	}
+	return errors.Join(failures...)
+}
+
+// closeInherited closes our ends of what the VMM has now.
+func (m *machine) closeInherited() {
+	for _, file := range m.descriptors {
+		file.Close()
+	}
+	if m.output != nil {
+		m.output.Close()
+	}
+}
+
+func (m *machine) makeDirectories(context.Context) error {
+	for _, path := range []string{m.spec.Directory, m.spec.Sockets} {
+		if path == "" {
+			continue
+		}
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+		m.made = append(m.made, path)
+		lock, err := lockNew(path)
+		if err != nil {
+			return err
+		}
+		m.locks = append(m.locks, lock)
+	}
+	return nil
+}
+
+// lockNew gives a new directory its lock file. The file has its name only once
+// it is locked, so that nobody ever takes the directory for an abandoned one.
+func lockNew(directory string) (*os.File, error) {
+	unnamed := filepath.Join(directory, ".lock")
+	lock, err := os.OpenFile(unnamed, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = filelock.Try(lock, filelock.Exclusive); err == nil {
+		err = os.Rename(unnamed, filepath.Join(directory, "lock"))
+	}
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
+
+func (m *machine) takeLocks(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	for _, l := range m.spec.Locks {
+		kind := filelock.Shared
+		if l.Exclusive {
+			kind = filelock.Exclusive
+		}
+		lock, err := filelock.Acquire(ctx, l.Path, kind, nil)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return event.Errorf("locked", "%s is locked by someone else", l.Path)
+		case errors.Is(err, fs.ErrNotExist):
+			return event.Errorf("gone", "%s does not exist", filepath.Dir(l.Path))
+		case err != nil:
+			return err
+		}
+		m.locks = append(m.locks, lock)
+		if l.Inherit {
+			m.held = append(m.held, lock)
+		}
+	}
+	return nil
+}
+
+func (m *machine) copyFiles(ctx context.Context) error {
+	for _, c := range m.spec.Copies {
+		if err := sparse.Copy(ctx, c.From, filepath.Join(m.spec.Directory, c.To)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *machine) openFiles(context.Context) error {
+	for _, o := range m.spec.Open {
+		path, flags := o.Path, os.O_RDONLY
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(m.spec.Directory, path)
+		}
+		if o.Write {
+			flags = os.O_RDWR
+		}
+		file, err := os.OpenFile(path, flags, 0)
+		if err != nil {
+			return err
+		}
+		m.descriptors[o.Name] = file
+	}
+	return nil
+}
+
+func (m *machine) listen(context.Context) error {
+	for _, l := range m.spec.Listen {
+		path := filepath.Join(m.spec.Sockets, l.File)
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return os.NewSyscallError("socket", err)
+		}
+		m.descriptors[l.Name] = os.NewFile(uintptr(fd), path)
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+			return &os.PathError{Op: "bind", Path: path, Err: err}
+		}
+		if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
+			return &os.PathError{Op: "listen", Path: path, Err: err}
+		}
+	}
+	return nil
+}
+
+func (m *machine) openConsole(context.Context) error {
+	console, serial, output, err := openConsole(m.spec.Console.Bytes)
+	if err != nil {
+		return err
+	}
+	m.console, m.output = console, output
+	if m.spec.Console.Name == "" {
+		return serial.Close()
+	}
+	m.descriptors[m.spec.Console.Name] = serial
+	return nil
+}

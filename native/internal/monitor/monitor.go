@@ -1,0 +1,142 @@
+// Package monitor owns one machine for its life: whatever ends first, the
+// owner, the monitor or the VMM, the other two follow, and nothing of the
+// machine is left.
+package monitor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/internal/event"
+)
+
+type started struct {
+	Event string `json:"event"`
+	PID   int    `json:"pid"`
+}
+
+type exited struct {
+	Event   string  `json:"event"`
+	Code    *int    `json:"code"`
+	Signal  *string `json:"signal"`
+	Console string  `json:"console"`
+}
+
+// Command is `pyro-host monitor`. It must run on the main thread, which must be locked to its goroutine.
+func Command(stdin io.Reader, out *event.Stream) error {
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	// An answer that nobody reads any more must not end us before the machine is removed.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	// The terminal's signals are for the owner. As the leader of a process group this fails: then they are ours.
+	unix.Setsid()
+	keepDescriptors()
+	adoptOrphans()
+
+	owner := listenTo(stdin)
+	var line []byte
+	select {
+	case line = <-owner.lines:
+	case <-owner.gone:
+		return event.Errorf("no_spec", "stdin ended before the spec")
+	case <-end:
+		return nil
+	}
+	spec, err := parseSpec(line)
+	if err != nil {
+		return err
+	}
+	return run(spec, owner, end, out)
+}
+
+// keepDescriptors stops the VMM from inheriting what the owner may have left open for us.
+func keepDescriptors() {
+	if unix.CloseRange(3, ^uint(0)>>33, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	for fd := 3; fd < 1024; fd++ {
+		unix.CloseOnExec(fd)
+	}
+}
+
+// run makes the machine, watches over it and removes it.
+func run(spec *Spec, owner *owner, end <-chan os.Signal, out *event.Stream) error {
+	path, err := findVMM(spec.Argv[0])
+	if err != nil {
+		return err
+	}
+	abandoned, abandon := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-owner.gone:
+		case <-end:
+		}
+		abandon()
+	}()
+	m := &machine{spec: spec}
+	pid, err := m.launch(abandoned, path, out)
+	if err != nil {
+		if removed := m.remove(); removed != nil {
+			err = errors.Join(err, removed)
+		}
+		if abandoned.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	dead := ended(pid)
+	out.Emit(started{Event: "started", PID: pid})
+	unwanted := make(chan struct{})
+	go owner.obey(m.console, sync.OnceFunc(func() { close(unwanted) }), out)
+	byItself := true
+	select {
+	case <-dead:
+	case <-unwanted:
+	case <-abandoned.Done():
+		byItself = false
+	}
+	kill(pid)
+	<-dead
+	return m.bury(pid, byItself, out)
+}
+
+func (m *machine) launch(ctx context.Context, path string, out *event.Stream) (pid int, err error) {
+	if err := m.prepare(ctx); err != nil {
+		return 0, err
+	}
+	if err := out.Emit(event.Name{Event: "listening"}); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return m.start(path)
+}
+
+// bury reaps the VMM, tells the owner if it is still there, and removes the machine.
+func (m *machine) bury(pid int, tell bool, out *event.Stream) error {
+	status := reapVMM(pid)
+	m.console.finish()
+	if tell {
+		out.Emit(exitOf(status, m.console.String()))
+	}
+	return m.remove()
+}
+
+func exitOf(status unix.WaitStatus, console string) exited {
+	e := exited{Event: "exited", Console: console}
+	if status.Signaled() {
+		name := unix.SignalName(status.Signal())
+		e.Signal = &name
+	} else {
+		code := status.ExitStatus()
+		e.Code = &code
+	}
+	return e
+}

@@ -1,0 +1,146 @@
+package monitor
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"regexp"
+
+	"pyro/native/internal/event"
+)
+
+// Spec says what machine to run. It is the first line of stdin.
+type Spec struct {
+	ID string `json:"id"`
+	// Directory is made for the machine's life; Sockets likewise, and may be empty when nothing listens.
+	Directory string   `json:"directory"`
+	Sockets   string   `json:"sockets"`
+	Copies    []Copy   `json:"copies"`
+	Locks     []Lock   `json:"locks"`
+	Listen    []Listen `json:"listen"`
+	Open      []Open   `json:"open"`
+	// Argv may hold "{name}" of a descriptor below, and "{directory}".
+	Argv []string `json:"argv"`
+	// Env are "NAME=value" entries beside the few that the VMM gets from us.
+	Env     []string    `json:"env"`
+	Console ConsoleSpec `json:"console"`
+}
+
+// Copy is a file that the machine gets a copy of. To is relative to the directory.
+type Copy struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Lock is a lock held for the machine's life. With Inherit the VMM holds it
+// too, so that it is not free while a killed monitor's VMM is still dying.
+type Lock struct {
+	Path      string `json:"path"`
+	Exclusive bool   `json:"exclusive"`
+	Inherit   bool   `json:"inherit"`
+}
+
+// Listen is a listening Unix socket in the sockets directory.
+type Listen struct {
+	Name string `json:"name"`
+	File string `json:"file"`
+}
+
+// Open is an opened file; a relative path is one in the directory.
+type Open struct {
+	Name  string `json:"name"`
+	Path  string `json:"path"`
+	Write bool   `json:"write"`
+}
+
+// ConsoleSpec names the VMM's end of the console and says how many bytes of its output are kept.
+type ConsoleSpec struct {
+	Name  string `json:"name"`
+	Bytes int    `json:"bytes"`
+}
+
+const (
+	defaultConsoleBytes = 64 << 10
+	maxConsoleBytes     = 16 << 20
+
+	// maxSocketPath is what fits in sockaddr_un.sun_path with its final NUL, in bytes.
+	maxSocketPath = 107
+)
+
+var placeholder = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// parseSpec reads and checks a spec.
+func parseSpec(line []byte) (*Spec, error) {
+	spec := &Spec{}
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(spec); err != nil {
+		return nil, invalid("%v", err)
+	}
+	if spec.Console.Bytes == 0 {
+		spec.Console.Bytes = defaultConsoleBytes
+	}
+	return spec, spec.check()
+}
+
+func (s *Spec) check() error {
+	switch {
+	case !filepath.IsAbs(s.Directory):
+		return invalid("directory must be an absolute path")
+	case len(s.Listen) > 0 && s.Sockets == "":
+		return invalid("listen needs a sockets directory")
+	case s.Sockets != "" && !filepath.IsAbs(s.Sockets):
+		return invalid("sockets must be an absolute path")
+	case len(s.Argv) == 0 || s.Argv[0] == "":
+		return invalid("argv is empty")
+	case s.Console.Bytes < 0 || s.Console.Bytes > maxConsoleBytes:
+		return invalid("console.bytes must be between 0 and %d", maxConsoleBytes)
+	}
+	for _, c := range s.Copies {
+		if !filepath.IsLocal(c.To) || filepath.Clean(c.To) == "." || filepath.Clean(c.To) == "lock" {
+			return invalid("copies: %q is no name for a file in the directory", c.To)
+		}
+	}
+	for _, l := range s.Listen {
+		if l.File != filepath.Base(l.File) || l.File == "." || l.File == ".." || l.File == "lock" {
+			return invalid("listen: %q is no name for a socket", l.File)
+		}
+		if path := filepath.Join(s.Sockets, l.File); len(path) > maxSocketPath {
+			return event.Errorf("socket_path_too_long", "%s: a socket's path has at most %d bytes, this one has %d", path, maxSocketPath, len(path))
+		}
+	}
+	return s.checkNames()
+}
+
+func (s *Spec) checkNames() error {
+	seen := map[string]bool{"directory": true}
+	for _, name := range s.names() {
+		if !placeholder.MatchString(name) {
+			return invalid("%q is no name for a descriptor", name)
+		}
+		if seen[name] {
+			return invalid("two descriptors are named %q", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// names of all descriptors that the VMM inherits.
+func (s *Spec) names() []string {
+	var names []string
+	for _, l := range s.Listen {
+		names = append(names, l.Name)
+	}
+	for _, o := range s.Open {
+		names = append(names, o.Name)
+	}
+	if s.Console.Name != "" {
+		names = append(names, s.Console.Name)
+	}
+	return names
+}
+
+func invalid(format string, args ...any) error {
+	return event.Errorf("invalid_spec", "spec: "+format, args...)
+}

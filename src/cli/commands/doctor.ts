@@ -1,0 +1,32 @@
+import type { doctor as operation } from '../../contract/doctor.ts'
+import type { OutputOf } from '../../contract/operation.ts'
+import { diagnose } from '../../engine/doctor/doctor.ts'
+import { jsonText, yesNo } from '../render.ts'
+import { type CommandAction, progressLines } from './command.ts'
+
+export const doctor: CommandAction = async (input, { engine, json, signal }) => {
+  const report = await diagnose(engine, input, { signal, progress: progressLines(json) })
+  process.stdout.write(json ? `${jsonText(report)}\n` : lines(report).map((line) => `${line}\n`).join(''))
+  return 0
+}
+
+function lines({ platform, runtime_ok, issues, kvm, networking, runtime, vmms, checks }: OutputOf<typeof operation>): string[] {
+  const capabilities = runtime?.capabilities
+  return [
+    `Platform: ${platform}`,
+    `Runtime: ${runtime_ok ? 'PASS' : 'FAIL'}`,
+    ...checks.map(({ name, details }) => `  ${name}: ${details}`),
+    `KVM: exists=${yesNo(kvm.exists)} readable=${yesNo(kvm.readable)} writable=${yesNo(kvm.writable)}`,
+    'VMMs, best first:',
+    ...vmms.map(({ name, status, details }) => `  ${name} [${status}] ${details}`),
+    ...(runtime && capabilities
+      ? [
+          `Catalog version: ${runtime.catalog_version}`,
+          `Environment cache: ${runtime.cache_dir}`,
+          `Capabilities: vm_boot=${yesNo(capabilities.supports_vm_boot)} guest_exec=${yesNo(capabilities.supports_guest_exec)} guest_network=${yesNo(capabilities.supports_guest_network)}`,
+        ]
+      : []),
+    `Networking: tun=${yesNo(networking.tun_available)} ip_forward=${yesNo(networking.ip_forward_enabled)}`,
+    ...(issues.length > 0 ? ['Issues:', ...issues.map((issue) => `- ${issue}`)] : []),
+  ]
+}

@@ -1,0 +1,58 @@
+import type { OutputOf } from '../../contract/operation.ts'
+import type { inspectEnvironment as inspectOperation } from '../../contract/environments.ts'
+import { inspectEnvironment, listEnvironments, pruneEnvironments, pullEnvironment } from '../../engine/environment/operations.ts'
+import { jsonText, yesNo } from '../render.ts'
+import { type CommandAction, type CommandContext, progressLines } from './command.ts'
+
+type Environment = OutputOf<typeof inspectOperation>
+
+export const list: CommandAction = async (input, { engine, json }) => {
+  const result = await listEnvironments(engine, input)
+  const lines = result.environments.map(({ name, installed, description }) => `${name} [${installed ? 'installed' : 'not installed'}] ${description}`)
+  return print(json, result, [`Catalog version: ${result.catalog_version}`, ...(lines.length > 0 ? lines : ['No environments found.'])])
+}
+
+export const pull: CommandAction = async (input, { engine, json, signal }: CommandContext) => {
+  const environment = String(input['environment'])
+  const say = (phase: string) => void (json || process.stderr.write(`[pull] phase=${phase} environment=${environment}\n`))
+  const result = await pullEnvironment(engine, input, { signal, progress: progressLines(json), onStart: () => say('install') })
+  say('ready')
+  return print(json, result, detailBlock('Pulled', result))
+}
+
+export const inspect: CommandAction = async (input, { engine, json }) => {
+  const result = await inspectEnvironment(engine, input)
+  return print(json, result, detailBlock('Environment', result))
+}
+
+export const prune: CommandAction = async (input, { engine, json }) => {
+  const result = await pruneEnvironments(engine, input)
+  const { count, deleted_environment_dirs: directories } = result
+  return print(json, result, [`Deleted ${count} cached environment ${count === 1 ? 'entry' : 'entries'}.`, ...directories.map((directory) => `- ${directory}`)])
+}
+
+function print(json: boolean, result: unknown, lines: string[]): number {
+  process.stdout.write(json ? `${jsonText(result)}\n` : lines.map((line) => `${line}\n`).join(''))
+  return 0
+}
+
+function detailBlock(title: string, environment: Environment): string[] {
+  const { distribution, distribution_version, oci_registry, oci_repository, oci_reference } = environment
+  const optional: [string, string | undefined][] = [
+    ['Install dir', environment.installed ? environment.install_dir : undefined],
+    ['Install manifest', environment.install_manifest],
+    ['Kernel image', environment.kernel_image],
+    ['Rootfs image', environment.rootfs_image],
+    ['OCI source', oci_registry ? `${oci_registry}/${oci_repository}:${oci_reference}` : undefined],
+  ]
+  return [
+    `${title}: ${environment.name}`,
+    `Version: ${environment.version}`,
+    `Distribution: ${distribution} ${distribution_version}`,
+    `Installed: ${yesNo(environment.installed)}`,
+    `Cache dir: ${environment.cache_dir}`,
+    `Default packages: ${environment.default_packages.join(', ')}`,
+    `Description: ${environment.description}`,
+    ...optional.flatMap(([label, value]) => (value === undefined ? [] : [`${label}: ${value}`])),
+  ]
+}

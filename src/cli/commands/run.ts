@@ -1,0 +1,24 @@
+import { once } from 'node:events'
+import type { InputOf } from '../../contract/operation.ts'
+import type { run as operation } from '../../contract/run.ts'
+import { runInVm } from '../../engine/run.ts'
+import { jsonText } from '../render.ts'
+import { type CommandAction, progressLines } from './command.ts'
+
+export const run: CommandAction = async (input, { engine, json, signal }) => {
+  const environment = String(input['environment'])
+  const say = (line: string) => void (json || process.stderr.write(`[run] ${line}\n`))
+  const result = await runInVm(engine, input as InputOf<typeof operation>, {
+    signal,
+    progress: progressLines(json),
+    onPhase: (phase, id) => say(`phase=${phase} ${phase === 'create' ? `environment=${environment}` : `vm_id=${id}`}`),
+    onOutput: json ? undefined : passOn,
+  })
+  if (json) process.stdout.write(`${jsonText(result)}\n`)
+  say(`environment=${result.environment} execution_mode=${result.execution_mode} exit_code=${result.exit_code} duration_ms=${result.duration_ms}`)
+  return result.exit_code
+}
+
+async function passOn(stream: 'stdout' | 'stderr', data: Uint8Array): Promise<void> {
+  if (!process[stream].write(data)) await once(process[stream], 'drain')
+}

@@ -1,0 +1,115 @@
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { doctor } from '../../contract/doctor.ts'
+import { PyroError } from '../../contract/errors.ts'
+import { type InputOf, type OutputOf, parseInput } from '../../contract/operation.ts'
+import { vmmNames } from '../../vmm/vmm.ts'
+import { findBundle } from '../bundle/bundle.ts'
+import type { CallOptions, Engine } from '../engine.ts'
+import { inspectEnvironment } from '../environment/operations.ts'
+import { obstacle, openVmm } from '../machine/choose-vmm.ts'
+import { runInVm } from '../run.ts'
+
+type Report = OutputOf<typeof doctor>
+
+/** Judges this host by booting a guest on it. Fails only when no report can be made. */
+export async function diagnose(engine: Engine, input: InputOf<typeof doctor>, options: CallOptions = {}): Promise<Report> {
+  const { platform, environment: name } = parseInput(doctor, input)
+  const environment = await inspectEnvironment(engine, { environment: name })
+  const boot = await tryBoot(engine, name, environment.installed, options)
+  const bundle = await findBundle(engine.paths).catch(() => undefined)
+  return {
+    platform,
+    runtime_ok: boot.vmm !== null,
+    issues: boot.issue === null ? [] : [boot.issue],
+    kvm: kvm(),
+    networking: networking(engine.env),
+    runtime: bundle && {
+      bundle_root: bundle.root,
+      manifest_path: bundle.manifestPath,
+      artifacts_present: true,
+      bundle_version: bundle.version,
+      component_versions: bundle.componentVersions,
+      capabilities: { supports_vm_boot: boot.vmm !== null, supports_guest_exec: boot.vmm !== null, supports_guest_network: false, reason: boot.issue },
+      catalog_version: environment.catalog_version,
+      cache_dir: engine.paths.environments,
+    },
+    vmms: await Promise.all(vmmNames.map(async (vmm) => judge(engine, vmm, boot))),
+    vmm: boot.vmm,
+    checks: [{ name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details }],
+  }
+}
+
+interface Boot {
+  /** The VMM that ran the guest; null when none did. */
+  vmm: string | null
+  issue: string | null
+  details: string
+}
+
+async function tryBoot(engine: Engine, environment: string, installed: boolean, options: CallOptions): Promise<Boot> {
+  if (!installed) {
+    const issue = `no guest was booted: ${environment} is not installed; run \`pyro env pull ${environment}\``
+    return { vmm: null, issue, details: issue }
+  }
+  try {
+    const result = await runInVm(engine, { environment, command: 'uname -r' }, options)
+    const vmm = result.metadata['vmm'] ?? ''
+    if (result.exit_code === 0) return { vmm, issue: null, details: `a ${environment} guest ran on ${vmm}, kernel ${result.stdout.trim()}` }
+    const issue = `the guest booted on ${vmm} but cannot execute: ${result.stderr.trim()}`
+    return { vmm: null, issue, details: issue }
+  } catch (thrown) {
+    options.signal?.throwIfAborted()
+    const error = PyroError.from(thrown)
+    const issue = error.hint === undefined ? error.message : `${error.message} (${error.hint})`
+    return { vmm: null, issue, details: error.message }
+  }
+}
+
+async function judge({ paths, env }: Engine, name: (typeof vmmNames)[number], boot: Boot): Promise<Report['vmms'][number]> {
+  if (name === boot.vmm) return { name, status: 'pass', details: 'booted a guest just now' }
+  const reason = obstacle(name)
+  if (reason) return { name, status: 'fail', details: reason }
+  try {
+    await openVmm(paths, env, name)
+  } catch (error) {
+    return { name, status: 'fail', details: PyroError.from(error).message }
+  }
+  return verdict(paths.probes, name)
+}
+
+/** What the last attempt to boot on it told, in this boot of the host. */
+function verdict(probes: string, name: string): Report['vmms'][number] {
+  try {
+    const { value } = JSON.parse(readFileSync(join(probes, `boot-${name}.json`), 'utf8')) as { value: string }
+    if (value) return { name, status: 'fail', details: `no guest boots on it: ${value}` }
+  } catch {
+    // not tried
+  }
+  return { name, status: 'unknown', details: 'installed; no guest was booted on it' }
+}
+
+function kvm(): Report['kvm'] {
+  const may = (mode: number) => {
+    try {
+      accessSync('/dev/kvm', mode)
+      return true
+    } catch {
+      return false
+    }
+  }
+  return { exists: may(constants.F_OK), readable: may(constants.R_OK), writable: may(constants.W_OK) }
+}
+
+function networking(env: NodeJS.ProcessEnv): Report['networking'] {
+  const find = (program: string) => [...(env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'].map((directory) => join(directory, program)).find((path) => existsSync(path)) ?? null
+  const forward = '/proc/sys/net/ipv4/ip_forward'
+  return {
+    enabled_by_default: env['PYRO_VM_ENABLE_NETWORK'] === '1',
+    tun_available: existsSync('/dev/net/tun'),
+    ip_binary: find('ip'),
+    nft_binary: find('nft'),
+    iptables_binary: find('iptables'),
+    ip_forward_enabled: existsSync(forward) && readFileSync(forward, 'utf8').trim() === '1',
+  }
+}

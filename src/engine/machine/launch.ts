@@ -1,0 +1,87 @@
+import type { VmmName } from '../../vmm/vmm.ts'
+import { PyroError } from '../../contract/errors.ts'
+import { bootId, remembered, tscKhz } from '../../host/facts.ts'
+import { ensureBundle } from '../bundle/bundle.ts'
+import type { CallOptions, Engine } from '../engine.ts'
+import { ensureEnvironment } from '../environment/environment.ts'
+import { ensureSeed, type SeedSource } from '../seed/seed.ts'
+import { ensureTemplate } from '../template/build.ts'
+import { findTemplate, type TemplateSource } from '../template/manifest.ts'
+import { obstacle, openVmm, wantedVmms } from './choose-vmm.ts'
+import { type LiveMachine, startMachine } from './start.ts'
+import type { MachineShape } from '../../vmm/vmm.ts'
+
+interface LaunchOptions extends CallOptions {
+  id: string
+  /** A name of the catalogue. */
+  environment: string
+  shape: MachineShape
+  seed?: SeedSource | undefined
+  onStart?: (() => void) | undefined
+}
+
+export interface LaunchedMachine extends LiveMachine {
+  environment: TemplateSource['environment'] & { version: string }
+}
+
+/** From a name to a running machine: installs, builds and packs what is missing on the way. */
+export async function launchMachine(engine: Engine, { id, environment, shape, seed, onStart, ...options }: LaunchOptions): Promise<LaunchedMachine> {
+  const { paths, env } = engine
+  const wanted = wantedVmms(env)
+  const installed = await ensureEnvironment(paths, environment, options)
+  const [bundle, khz, packed] = await Promise.all([
+    ensureBundle(paths, options),
+    tscKhz(paths),
+    seed && ensureSeed(paths, seed, options),
+  ])
+  const source: Omit<TemplateSource, 'vmm'> = {
+    shape,
+    kernel: { image: bundle.kernel, initramfs: bundle.initramfs, tscKhz: khz },
+    bundleKey: bundle.key,
+    environment: installed,
+    blankDisk: bundle.blankDisk,
+  }
+  const { vmm, template } = await firstThatBoots(engine, wanted, source, options)
+  onStart?.()
+  const machine = await startMachine({ id, source: { ...source, vmm }, template, seed: packed, signal: options.signal })
+  return { ...machine, environment: installed }
+}
+
+/**
+ * The best VMM whose machines really run here. `/dev/kvm` that opens proves
+ * nothing, so a VMM counts once a template was booted on it, to the agent's
+ * answer; one that failed is not tried again until the host reboots.
+ */
+async function firstThatBoots({ paths, env }: Engine, wanted: readonly VmmName[], source: Omit<TemplateSource, 'vmm'>, options: CallOptions) {
+  const reasons: string[] = []
+  for (const name of wanted) {
+    const reason = obstacle(name)
+    if (reason) {
+      reasons.push(`${name}: ${reason}`)
+      continue
+    }
+    const vmm = await openVmm(paths, env, name)
+    const found = findTemplate(paths, { ...source, vmm })
+    if ('template' in found) return { vmm, template: found.template }
+    const last = name === wanted.at(-1)
+    const verdictKey = `${vmm.identity} ${source.bundleKey} ${bootId()}`
+    const attempt = async () => ({ vmm, template: await ensureTemplate(paths, { ...source, vmm }, options) })
+    if (last && reasons.length === 0) return attempt()
+    const failed = await remembered(paths, `boot-${name}`, verdictKey, async () => {
+      try {
+        await attempt()
+        return ''
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        if (error instanceof PyroError && (error.code === 'vmm_exited' || error.code === 'guest_unresponsive')) return error.message
+        throw error
+      }
+    })
+    if (!failed) return attempt()
+    reasons.push(`${name}: ${failed}`)
+  }
+  throw new PyroError('guest_unavailable', `guest boot unavailable: ${reasons.join('; ')}`, {
+    hint: '`pyro doctor` says what is missing; `--allow-host-compat` (allow_host_compat) runs on the host, without isolation',
+    details: { reasons },
+  })
+}

@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { PyroError } from '../../contract/errors.ts'
+import { connectGuest, type Guest, guestError } from '../../guest/client.ts'
+import { guestDevices, type Machine } from '../../vmm/vmm.ts'
+import { fileLock, reap } from '../../host/program.ts'
+import type { Paths } from '../../host/paths.ts'
+import { run } from '../process.ts'
+import type { Progress } from '../progress.ts'
+import { type ClockReading, clockRatio, readClock } from './clock.ts'
+import { evictTemplates } from './evict.ts'
+import { findTemplate, manifestOf, type Template, type TemplateSource, templateAt, templateKey } from './manifest.ts'
+
+/** Cold boot under emulation on a busy host takes a tenth of this. */
+const bootTimeoutMs = 60_000
+/** A guest's clock may be off by this much; a boot with a corrected rate follows when it is off by more. */
+const clockTolerance = 0.0005
+const clockLimit = 0.005
+const clockTries = 3
+/** For how long the guest is left alone before it is suspended, so that forks do not resume amid unfinished work. */
+const settleMs = 150
+
+interface BuildOptions {
+  progress?: Progress | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** The template for `source`, built when it is not there or cannot be used. One process builds; others wait for it. */
+export async function ensureTemplate(paths: Paths, source: TemplateSource, options: BuildOptions = {}): Promise<Template> {
+  const found = findTemplate(paths, source)
+  if ('template' in found) return found.template
+  await mkdir(paths.templates, { recursive: true, mode: 0o700 })
+  await using _lock = await fileLock(paths, join(paths.templates, `.${templateKey(source)}.lock`), {
+    signal: options.signal,
+    onWait: () => options.progress?.({ phase: 'template', detail: 'waiting for another pyro that builds it' }),
+  })
+  const again = findTemplate(paths, source)
+  if ('template' in again) return again.template
+  const template = await buildTemplate(paths, source, options)
+  await evictTemplates(paths, template.key)
+  return template
+}
+
+async function buildTemplate(paths: Paths, source: TemplateSource, { progress, signal }: BuildOptions): Promise<Template> {
+  const key = templateKey(source)
+  const partial = join(paths.templates, `.partial-${key}-${randomBytes(4).toString('hex')}`)
+  progress?.({ phase: 'template', detail: `building for ${source.environment.name} (once)` })
+  await mkdir(partial, { mode: 0o700 })
+  const held = await fileLock(paths, join(partial, 'lock'), { signal })
+  try {
+    const template = await bootTemplate(source, templateAt(partial, key, source.kernel.tscKhz), signal)
+    await writeFile(join(partial, 'manifest.json'), manifestOf(source, template))
+    for (const path of [template.memory, template.state, template.disk]) {
+      await chmod(path, 0o444)
+      await using file = await open(path)
+      await file.sync()
+    }
+    const directory = join(paths.templates, key)
+    await reap(paths, [directory]) // one that was damaged; a machine that still uses it keeps its files open
+    await rm(directory, { recursive: true, force: true })
+    await rename(partial, directory)
+    return templateAt(directory, key, template.tscKhz)
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true })
+    throw error
+  } finally {
+    await held[Symbol.asyncDispose]()
+  }
+}
+
+/** Boots, compares clocks, prepares and suspends; once more with a corrected rate when the guest's clock ran wrong. */
+async function bootTemplate(source: TemplateSource, template: Template, signal?: AbortSignal): Promise<Template> {
+  let ratio = 1
+  for (let tries = 0; tries < clockTries; tries++) {
+    const tscKhz = Math.round(template.tscKhz / ratio)
+    await rm(template.disk, { force: true })
+    await copySparse(source.blankDisk, template.disk)
+    await using machine = await source.vmm.boot({
+      id: `template-${randomBytes(6).toString('hex')}`,
+      shape: source.shape,
+      kernel: { ...source.kernel, tscKhz },
+      drives: { environment: source.environment.rootfsImage, disk: template.disk },
+      into: template,
+      signal,
+    })
+    template = { ...template, tscKhz }
+    ratio = await prepareGuest(machine, signal)
+    if (Math.abs(ratio - 1) > clockTolerance) continue
+    await delay(settleMs, undefined, signal ? { signal } : {})
+    await machine.suspend()
+    return template
+  }
+  const percent = (Math.abs(ratio - 1) * 100).toFixed(2)
+  if (Math.abs(ratio - 1) > clockLimit) {
+    throw new PyroError('guest_unavailable', `the guest's clock is off by ${percent} %`, { hint: 'the host is too busy to keep time: try again when it is less loaded' })
+  }
+  throw new PyroError('guest_unavailable', `the guest's clock stays off by ${percent} % after ${clockTries} boots`, { hint: 'try again when the host is less loaded' })
+}
+
+async function prepareGuest(machine: Machine, signal?: AbortSignal): Promise<number> {
+  using guest = await connectGuest(await machine.dialControl(), { timeoutMs: bootTimeoutMs, signal })
+  try {
+    const before = await readClock(guest)
+    await prepare(guest)
+    return clockRatio(before, await later(guest, before))
+  } catch (error) {
+    throw guestError(error, 'preparing a template')
+  }
+}
+
+async function later(guest: Guest, before: ClockReading): Promise<ClockReading> {
+  const elapsedMs = Number(process.hrtime.bigint() - before.hostNs) / 1e6
+  await delay(Math.max(0, 500 - elapsedMs))
+  return readClock(guest)
+}
+
+async function prepare(guest: Guest): Promise<void> {
+  await guest.agent.prepare({
+    environmentDevice: guestDevices.environment,
+    diskDevice: guestDevices.disk,
+    warmUp: [['/bin/true'], ['/bin/sh', '-lc', ':'], ['/bin/cat', '/dev/null'], ['/bin/ls', '/']].map((argv) => ({ argv })),
+  })
+}
+
+/** The blank disk is 64 GiB of hole with a few blocks in it, which Node's copyFile would write out. */
+async function copySparse(from: string, to: string): Promise<void> {
+  await run({ program: 'cp', args: ['--reflink=auto', '--sparse=always', from, to] })
+}

@@ -1,0 +1,71 @@
+import { accessSync, constants } from 'node:fs'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Where pyro keeps things. Every path is absolute; nothing is created by resolving them. */
+export interface Paths {
+  /** Root of all that can be made again. */
+  cache: string
+  /** Installed environments, by platform and name. */
+  environments: string
+  /** Runtime bundles: kernel, modules, initramfs, blank disk. */
+  runtime: string
+  /** `runtime` is one bundle given by the user rather than a directory of ours. */
+  runtimeGiven: boolean
+  templates: string
+  seeds: string
+  /** Verdicts of boot probes. */
+  probes: string
+  /** Root of what must not be lost. */
+  state: string
+  /** One directory per machine: its disk, its lock. */
+  machines: string
+  /** One directory per machine: its sockets. */
+  sockets: string
+  /** The static programs built from `native/`. */
+  programs: string
+}
+
+/** Follows the XDG base directory specification; `PYRO_*` variables override single places. */
+export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
+  const home = env['HOME'] || homedir()
+  const cache = join(absolute(env['XDG_CACHE_HOME']) ?? join(home, '.cache'), 'pyro-mcp')
+  const state = join(absolute(env['XDG_STATE_HOME']) ?? join(home, '.local', 'state'), 'pyro-mcp')
+  const given = env['PYRO_RUNTIME_BUNDLE_DIR']
+  return {
+    cache,
+    environments: env['PYRO_ENVIRONMENT_CACHE_DIR'] ? resolve(env['PYRO_ENVIRONMENT_CACHE_DIR']) : join(cache, 'environments'),
+    runtime: given ? resolve(given) : join(cache, 'runtime'),
+    runtimeGiven: Boolean(given),
+    templates: join(cache, 'templates'),
+    seeds: join(cache, 'seeds'),
+    probes: join(cache, 'probes'),
+    state,
+    machines: join(state, 'machines'),
+    sockets: join(runtimeDirectory(env, state), 'm'),
+    programs: env['PYRO_PROGRAMS_DIR'] ? resolve(env['PYRO_PROGRAMS_DIR']) : join(packageRoot(), 'dist', 'native'),
+  }
+}
+
+/** The specification tells to ignore a relative path. */
+function absolute(path: string | undefined): string | undefined {
+  return path?.startsWith('/') ? path : undefined
+}
+
+function runtimeDirectory(env: NodeJS.ProcessEnv, state: string): string {
+  const given = absolute(env['XDG_RUNTIME_DIR'])
+  if (given) return join(given, 'pyro-mcp')
+  const usual = `/run/user/${process.getuid?.() ?? 0}`
+  try {
+    accessSync(usual, constants.W_OK)
+    return join(usual, 'pyro-mcp')
+  } catch {
+    return join(state, 'run')
+  }
+}
+
+/** The directory that holds `package.json`, seen from `src/host/` as from the bundle in `dist/cli/`. */
+export function packageRoot(): string {
+  return resolve(fileURLToPath(import.meta.url), '../../..')
+}
