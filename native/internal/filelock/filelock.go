@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +47,25 @@ func Acquire(ctx context.Context, path string, kind Kind, busy func()) (*os.File
 		}
 		file.Close()
 	}
+}
+
+// Create gives a new directory its lock file, named "lock" and held. The file
+// has its name only once it is locked, so that nobody ever takes the directory
+// for an abandoned one.
+func Create(directory string) (*os.File, error) {
+	unnamed := filepath.Join(directory, ".lock")
+	file, err := os.OpenFile(unnamed, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = Try(file, Exclusive); err == nil {
+		err = os.Rename(unnamed, filepath.Join(directory, "lock"))
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // Try takes the lock on file if it is free.

@@ -84,31 +84,13 @@ func (m *machine) makeDirectories(context.Context) error {
 			return err
 		}
 		m.made = append(m.made, path)
-		lock, err := lockNew(path)
+		lock, err := filelock.Create(path)
 		if err != nil {
 			return err
 		}
 		m.locks = append(m.locks, lock)
 	}
 	return nil
-}
-
-// lockNew gives a new directory its lock file. The file has its name only once
-// it is locked, so that nobody ever takes the directory for an abandoned one.
-func lockNew(directory string) (*os.File, error) {
-	unnamed := filepath.Join(directory, ".lock")
-	lock, err := os.OpenFile(unnamed, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = filelock.Try(lock, filelock.Exclusive); err == nil {
-		err = os.Rename(unnamed, filepath.Join(directory, "lock"))
-	}
-	if err != nil {
-		lock.Close()
-		return nil, err
-	}
-	return lock, nil
 }
 
 func (m *machine) takeLocks(ctx context.Context) error {

@@ -19,8 +19,8 @@ import (
 // grace is how old a directory without a lock file must be: a younger one may be in the making.
 const grace = 60 * time.Second
 
-// aside marks a directory that was condemned; one left over is removed by the next reap.
-const aside = ".reaped-"
+// Aside begins the name of a directory that was condemned; one left over is removed by the next reap.
+const Aside = ".reaped-"
 
 type reaped struct {
 	Event string `json:"event"`
@@ -42,7 +42,7 @@ func Command(args []string, out *event.Stream) error {
 			continue
 		}
 		for _, path := range candidates {
-			removed, err := one(path)
+			removed, err := Directory(path)
 			if err != nil {
 				failures = append(failures, err)
 			}
@@ -71,10 +71,10 @@ func list(dir string) ([]string, error) {
 	return found, err
 }
 
-// one removes path if nobody owns it.
-func one(path string) (bool, error) {
+// Directory removes path if nobody owns it, and tells whether it did.
+func Directory(path string) (bool, error) {
 	parent, name := filepath.Split(filepath.Clean(path))
-	if strings.HasPrefix(name, aside) {
+	if strings.HasPrefix(name, Aside) {
 		return false, os.RemoveAll(path)
 	}
 	lock, abandoned, err := claim(path)
@@ -86,7 +86,7 @@ func one(path string) (bool, error) {
 	}
 	var unique [6]byte
 	rand.Read(unique[:])
-	condemned := filepath.Join(parent, aside+name+"-"+hex.EncodeToString(unique[:]))
+	condemned := filepath.Join(parent, Aside+name+"-"+hex.EncodeToString(unique[:]))
 	if err := os.Rename(path, condemned); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil

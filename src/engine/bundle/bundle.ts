@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
 import { fileLock } from '../../host/program.ts'
-import type { LongOperation } from '../progress.ts'
+import type { CallOptions } from '../engine.ts'
 import { blankDiskContentBytes, writeBlankDisk } from './blank-disk.ts'
 import { writeInitramfs } from './initramfs.ts'
 import { fetchKernel, type Kernel } from './kernel.ts'
@@ -19,7 +19,7 @@ const recipeVersion = 1
 /** Older ones serve a checkout that goes back and forth between agents. */
 const bundlesKept = 4
 
-interface EnsureOptions extends LongOperation {
+interface EnsureOptions extends CallOptions {
   /** Look for a newer kernel, which otherwise happens only when there is none. */
   refresh?: boolean
 }

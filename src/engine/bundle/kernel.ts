@@ -1,7 +1,7 @@
 import { copyFile, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { run } from '../process.ts'
-import type { LongOperation } from '../progress.ts'
+import type { CallOptions } from '../engine.ts'
 import { openArchive } from './debian-archive.ts'
 import { guestModules, loadOrder } from './modules.ts'
 
@@ -19,7 +19,7 @@ export interface Kernel {
 }
 
 /** Takes the newest kernel of the release from the archive and lays it out in `directory`. */
-export async function fetchKernel(directory: string, { progress, signal }: LongOperation): Promise<Kernel> {
+export async function fetchKernel(directory: string, { progress, signal }: CallOptions): Promise<Kernel> {
   const scratch = join(directory, 'scratch')
   const tree = join(scratch, 'tree')
   await mkdir(scratch, { recursive: true })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
 import { archiveKeyring, sources } from '../bundle/debian-archive.ts'
 import { type Command, ProgramFailure, runPiped } from '../process.ts'
-import type { LongOperation } from '../progress.ts'
+import type { CallOptions } from '../engine.ts'
 import type { DebianRecipe } from './catalogue.ts'
 import { rootFiles } from './root-files.ts'
 import { removeScratch, scratchNote } from './scratch.ts'
@@ -19,7 +19,7 @@ const unwanted = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*'
 const wanted = ['/usr/share/doc/*/copyright', '/usr/share/locale/locale.alias']
 
 /** Builds a root file system into the squashfs `image`, with or without root. Scratch files lie beside it. */
-export async function buildDebianRecipe(recipe: DebianRecipe, image: string, directory: string, { progress, signal }: LongOperation): Promise<void> {
+export async function buildDebianRecipe(recipe: DebianRecipe, image: string, directory: string, { progress, signal }: CallOptions): Promise<void> {
   const scratch = await makeScratch(directory)
   try {
     await runPiped(await mmdebstrap(recipe, directory, scratch), sqfstar(image), { signal, onLine: stepReporter(progress) })
@@ -50,6 +50,8 @@ async function mmdebstrap({ suite, packages }: DebianRecipe, directory: string, 
       `--include=${packages.join(',')}`,
       ...unwanted.map((path) => `--dpkgopt=path-exclude=${path}`),
       ...wanted.map((path) => `--dpkgopt=path-include=${path}`),
+      // The release's init-system-helpers would otherwise bring usrmerge and with it the whole of Perl.
+      '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
       '--aptopt=Acquire::Languages "none"',
       '--aptopt=Acquire::Retries "3"',
       ...hooks,
@@ -63,8 +65,12 @@ async function mmdebstrap({ suite, packages }: DebianRecipe, directory: string, 
 }
 
 /** Not compressed: the guest reads it from the host's page cache, and has no time to unpack it. */
+const uncompressed = ['-noI', '-noD', '-noF', '-noX']
+/** sqfstar skips the archive's entry for the root itself and would make it writable for all. */
+const rootDirectory = ['-root-mode', '755', '-root-uid', '0', '-root-gid', '0', '-root-time', sourceDateEpoch]
+
 function sqfstar(image: string): Command {
-  return { program: 'sqfstar', args: ['-quiet', '-no-progress', '-noI', '-noD', '-noF', '-noX', image], env: { SOURCE_DATE_EPOCH: sourceDateEpoch } }
+  return { program: 'sqfstar', args: ['-quiet', '-no-progress', ...uncompressed, ...rootDirectory, image], env: { SOURCE_DATE_EPOCH: sourceDateEpoch } }
 }
 
 /**
@@ -98,7 +104,7 @@ const steps: [RegExp, string, number][] = [
   [/creating tarball/, 'packing the image', 0.9],
 ]
 
-function stepReporter(progress: LongOperation['progress']): (line: string) => void {
+function stepReporter(progress: CallOptions['progress']): (line: string) => void {
   return (line) => {
     const step = steps.find(([pattern]) => pattern.test(line))
     if (step) progress?.({ phase: 'install', detail: step[1], fraction: step[2] })

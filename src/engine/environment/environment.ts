@@ -4,7 +4,7 @@ import { PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
 import { fileLock } from '../../host/program.ts'
 import { ensureBundle } from '../bundle/bundle.ts'
-import type { LongOperation } from '../progress.ts'
+import type { CallOptions } from '../engine.ts'
 import { catalogue, catalogVersion, findEntry, sourceReference } from './catalogue.ts'
 import { installEnvironment, lockFile } from './install.ts'
 import { actualDigest, findInstalled, type InstalledEnvironment, installName, platformDirectory, readInstalled } from './installed.ts'
@@ -23,7 +23,7 @@ export interface Environment {
 }
 
 /** The environment of that name, verified; installed when it is not there. */
-export async function ensureEnvironment(paths: Paths, name: string, options: LongOperation = {}): Promise<Environment> {
+export async function ensureEnvironment(paths: Paths, name: string, options: CallOptions = {}): Promise<Environment> {
   const entry = findEntry(name)
   const installed = (await findInstalled(paths, entry)) ?? (await installEnvironment(paths, entry, options))
   await verify(paths, name, installed)
@@ -51,7 +51,7 @@ export async function inspectEnvironment(paths: Paths, name: string, options: Re
 type PulledEnvironment = EnvironmentPayload & { kernel_image: string; rootfs_image: string; source: string }
 
 /** Installs an environment and all else that booting it needs. A whole one is left as it is, a damaged one is replaced. */
-export async function pullEnvironment(paths: Paths, name: string, options: LongOperation & RegistryOption = {}): Promise<PulledEnvironment> {
+export async function pullEnvironment(paths: Paths, name: string, options: CallOptions & RegistryOption = {}): Promise<PulledEnvironment> {
   const entry = findEntry(name)
   options.progress?.({ phase: 'install' })
   const bundle = await ensureBundle(paths, options)

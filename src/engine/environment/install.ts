@@ -6,7 +6,7 @@ import type { Paths } from '../../host/paths.ts'
 import { fileLock } from '../../host/program.ts'
 import { driveBytes } from '../../vmm/vmm.ts'
 import { fileDigest } from '../bundle/remembered-digest.ts'
-import type { LongOperation } from '../progress.ts'
+import type { CallOptions } from '../engine.ts'
 import { type CatalogueEntry, catalogVersion, sourceReference } from './catalogue.ts'
 import { buildDebianRecipe } from './debian-recipe.ts'
 import {
@@ -22,7 +22,7 @@ import {
 import { removePartial } from './scratch.ts'
 
 /** Installs an environment that is not there, or whose image is damaged. One process builds; others wait for it. */
-export async function installEnvironment(paths: Paths, entry: CatalogueEntry, options: LongOperation): Promise<InstalledEnvironment> {
+export async function installEnvironment(paths: Paths, entry: CatalogueEntry, options: CallOptions): Promise<InstalledEnvironment> {
   await mkdir(platformDirectory(paths), { recursive: true, mode: 0o700 })
   await using _lock = await fileLock(paths, lockFile(paths, installName(entry)), {
     signal: options.signal,
@@ -50,7 +50,7 @@ export function lockFile(paths: Paths, name: string): string {
   return join(platformDirectory(paths), `.lock-${name}`)
 }
 
-async function writeInstall(entry: CatalogueEntry, partial: string, options: LongOperation): Promise<void> {
+async function writeInstall(entry: CatalogueEntry, partial: string, options: CallOptions): Promise<void> {
   const install = join(partial, 'install')
   await mkdir(install, { mode: 0o700 })
   const image = join(install, 'image')

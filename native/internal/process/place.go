@@ -1,0 +1,31 @@
+package process
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Place is where commands run.
+type Place interface {
+	// Directory readies the working directory of a command: its path as Launch
+	// sees it.
+	Directory(path string) (string, error)
+	// Group makes the group of one exec.
+	Group(id string) (Group, error)
+	// Launch calls start where new processes belong.
+	Launch(start func())
+}
+
+// Group is every process of one exec.
+type Group interface {
+	// Join sets what makes a new process a member.
+	Join(*syscall.SysProcAttr)
+	// Joined tells the group its first process.
+	Joined(pid int)
+	Kill() error
+	Signal(unix.Signal) error
+	// End kills what is left, waits for it and removes the group. It tells
+	// whether the kernel killed a process of the group for want of memory.
+	End() (oomKilled bool)
+}
