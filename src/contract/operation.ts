@@ -25,6 +25,6 @@ export function parseInput<O extends Operation>(definition: O, input: unknown): 
   if (parsed.success) return parsed.data as ParsedInputOf<O>
   const [issue] = parsed.error.issues
   const field = issue?.path.join('.') ?? ''
-  const named = issue?.message.startsWith(field) ? issue.message : `${field}: ${issue?.message}`
-  throw new PyroError('invalid_argument', issue?.code === 'unrecognized_keys' ? issue.message : named, { details: { field } })
+  const message = issue?.message ?? 'invalid input'
+  throw new PyroError('invalid_argument', message.includes(field) ? message : `${field}: ${message}`, { details: { field } })
 }

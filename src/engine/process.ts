@@ -15,6 +15,8 @@ interface RunOptions {
   signal?: AbortSignal | undefined
   /** Called with every line of the (first) program's stderr. */
   onLine?: ((line: string) => void) | undefined
+  /** Called with the (first) program's process id, which is its process group's too. */
+  onStart?: ((pid: number) => void) | undefined
 }
 
 /** A program that ended with something else than exit code 0. */
@@ -33,6 +35,8 @@ export class ProgramFailure extends Error {
 
 const stderrTailCharacters = 8192
 const killGraceMs = 5000
+/** How a program that runs another one says that it is not there. */
+const notFound = /^(?:setpriv|unshare): failed to execute (\S+): No such file/m
 
 /** Where Debian and Ubuntu keep the programs that we run, by package. */
 const packages: Record<string, string> = {
@@ -44,12 +48,14 @@ const packages: Record<string, string> = {
   mmdebstrap: 'mmdebstrap',
   setpriv: 'util-linux',
   sqfstar: 'squashfs-tools',
+  unshare: 'util-linux',
 }
 
 /** Runs a program to its end and resolves to what it wrote to stdout. */
-export async function run(command: Command, { signal, onLine }: RunOptions = {}): Promise<string> {
+export async function run(command: Command, { signal, onLine, onStart }: RunOptions = {}): Promise<string> {
   signal?.throwIfAborted()
   const child = start(command, ['ignore', 'pipe', 'pipe'])
+  if (child.pid !== undefined) onStart?.(child.pid)
   const chunks: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk))
   await ended(child, command, { signal, onLine })
@@ -57,7 +63,7 @@ export async function run(command: Command, { signal, onLine }: RunOptions = {})
 }
 
 /** Runs two programs, the stdout of the first being the stdin of the second; both have to succeed. */
-export async function runPiped(from: Command, to: Command, { signal, onLine }: RunOptions = {}): Promise<void> {
+export async function runPiped(from: Command, to: Command, { signal, onLine, onStart }: RunOptions = {}): Promise<void> {
   signal?.throwIfAborted()
   const other = new AbortController()
   const either = signal ? AbortSignal.any([signal, other.signal]) : other.signal
@@ -65,6 +71,7 @@ export async function runPiped(from: Command, to: Command, { signal, onLine }: R
   const reader = start(to, ['pipe', 'ignore', 'pipe'])
   const readerEnded = ended(reader, to, { signal: either })
   const writer = start(from, ['ignore', reader.stdin, 'pipe'])
+  if (writer.pid !== undefined) onStart?.(writer.pid)
   reader.stdin?.destroy()
   const writerEnded = ended(writer, from, { signal: either, onLine })
   const ends = [writerEnded, readerEnded].map((end) =>
@@ -114,7 +121,7 @@ function ended(child: ChildProcess, { program }: Command, { signal, onLine }: Ru
     child.once('close', (code, how) => {
       if (signal?.aborted) reject(signal.reason)
       else if (code === 0) resolve()
-      else if (code === 127 && stderr.startsWith('setpriv:')) reject(missing(program))
+      else if (code === 127 && notFound.test(stderr)) reject(missing(notFound.exec(stderr)?.[1] ?? program))
       else if (/no space left on device/i.test(stderr)) reject(noSpace(`${program} could not write`))
       else reject(new ProgramFailure(program, how ?? `exit code ${code}`, stderr))
     })

@@ -65,7 +65,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     stderr_truncated: captures.stderr.truncated,
     exit_code: end.exitCode,
     timed_out: end.timedOut,
-    duration_ms: end.durationMs,
+    duration_ms: Math.round(end.durationUs / 1000),
     execution_mode: 'guest_vsock',
     metadata: { vmm: machine.vmm.name, environment_digest: machine.environment.digest },
     cleanup: { vm_id: id, deleted: true, reason: 'post_exec_cleanup' },

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// virtioPort is a virtio-serial port. While nobody is connected on the host's
+// VirtioPort is a virtio-serial port. While nobody is connected on the host's
 // side its reads return nothing and its poll reports a hang-up, for which the
 // runtime's edge-triggered poller wakes only when that changes.
-type virtioPort struct {
+type VirtioPort struct {
 	file *os.File
 	raw  syscall.RawConn
 	// present is whether the current host has sent anything.
@@ -20,7 +20,7 @@ type virtioPort struct {
 }
 
 // OpenVirtio opens the character device of a virtio-serial port.
-func OpenVirtio(path string) (Port, error) {
+func OpenVirtio(path string) (*VirtioPort, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
@@ -30,10 +30,10 @@ func OpenVirtio(path string) (Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &virtioPort{file: file, raw: raw}, nil
+	return &VirtioPort{file: file, raw: raw}, nil
 }
 
-func (p *virtioPort) Read(b []byte) (n int, err error) {
+func (p *VirtioPort) Read(b []byte) (n int, err error) {
 	wait := p.raw.Read(func(fd uintptr) bool {
 		n, err = read(int(fd), b)
 		switch {
@@ -67,7 +67,7 @@ func read(fd int, b []byte) (int, error) {
 }
 
 // Write may lose bytes when the host leaves: its next session starts afresh.
-func (p *virtioPort) Write(b []byte) (int, error) {
+func (p *VirtioPort) Write(b []byte) (int, error) {
 	n, err := p.file.Write(b)
 	if err == io.ErrUnexpectedEOF {
 		err = ErrHangup
@@ -75,5 +75,8 @@ func (p *virtioPort) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (p *virtioPort) SetReadDeadline(t time.Time) error  { return p.file.SetReadDeadline(t) }
-func (p *virtioPort) SetWriteDeadline(t time.Time) error { return p.file.SetWriteDeadline(t) }
+func (p *VirtioPort) SetReadDeadline(t time.Time) error  { return p.file.SetReadDeadline(t) }
+func (p *VirtioPort) SetWriteDeadline(t time.Time) error { return p.file.SetWriteDeadline(t) }
+
+// Close lets go of the device.
+func (p *VirtioPort) Close() error { return p.file.Close() }

@@ -82,10 +82,3 @@ func (b *buffer) put(at uint64, p []byte) {
 	n := copy(b.ring[from:], p)
 	copy(b.ring, p[n:])
 }
-
-// release forgets everything that was sent.
-func (b *buffer) release() {
-	if b.sent == b.end {
-		b.start, b.ring = b.end, nil
-	}
-}

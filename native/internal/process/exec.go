@@ -64,13 +64,16 @@ type Exec struct {
 	changed sync.Cond
 	out     [streams]stream
 	// follower counts those who took up the output: the last one has it.
-	follower  int
-	feeding   bool
-	running   bool
-	ending    bool
-	timedOut  bool
+	follower int
+	feeding  bool
+	running  bool
+	ending   bool
+	timedOut bool
+	exit     *Exit
+
+	// The table's, once the command has ended.
 	delivered bool
-	exit      *Exit
+	held      int
 }
 
 // stream is one end of the command's output.
@@ -110,7 +113,7 @@ func (e *Exec) expire() {
 }
 
 // wait sees the command to its end.
-func (e *Exec) wait(pidfd *os.File, limit *time.Timer) {
+func (e *Exec) wait(pidfd *os.File, limit *time.Timer, ended func(*Exec)) {
 	status := e.reap(pidfd)
 	exit := Exit{Code: status.ExitStatus(), Duration: time.Since(e.born)}
 	pidfd.Close()
@@ -129,12 +132,13 @@ func (e *Exec) wait(pidfd *os.File, limit *time.Timer) {
 	e.readers.Wait()
 
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.timedOut {
 		exit.TimedOut, exit.Code = true, codeTimedOut
 	}
 	e.exit = &exit
 	e.changed.Broadcast()
+	e.mu.Unlock()
+	ended(e)
 }
 
 // reap waits for the process. Until then its pid cannot become another's, so

@@ -15,7 +15,7 @@ import (
 
 // start runs the command. A command that cannot be executed is an exec that
 // has ended, with the reason on its stderr.
-func start(place Place, spec Spec) (*Exec, error) {
+func start(place Place, spec Spec, ended func(*Exec)) (*Exec, error) {
 	dir, err := place.Directory(spec.Dir)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func start(place Place, spec Spec) (*Exec, error) {
 		unix.Close(int(fd))
 	}
 	if err != nil {
-		return e.refuse(spec.Argv[0], err)
+		return e.refuse(spec.Argv[0], err, ended)
 	}
 	e.group.Joined(e.pid)
 	e.Pid = namespacePid(pidfd, e.pid)
@@ -58,7 +58,7 @@ func start(place Place, spec Spec) (*Exec, error) {
 	for i := range e.out {
 		go e.collect(&e.out[i])
 	}
-	go e.wait(os.NewFile(uintptr(pidfd), "pidfd"), limit)
+	go e.wait(os.NewFile(uintptr(pidfd), "pidfd"), limit, ended)
 	return e, nil
 }
 
@@ -110,7 +110,7 @@ func (e *Exec) open(stdin bool) (files [3]uintptr, err error) {
 }
 
 // refuse makes an exec that has ended of a command that could not begin.
-func (e *Exec) refuse(name string, cause error) (*Exec, error) {
+func (e *Exec) refuse(name string, cause error, ended func(*Exec)) (*Exec, error) {
 	e.group.End()
 	if e.stdin != nil {
 		e.stdin.Close()
@@ -130,6 +130,7 @@ func (e *Exec) refuse(name string, cause error) (*Exec, error) {
 		e.out[Stderr].force(fmt.Appendf(nil, "pyro: %s: %s\n", name, cause))
 	}
 	e.exit = &exit
+	ended(e)
 	return e, nil
 }
 

@@ -13,6 +13,8 @@ const (
 	keptRecords = 256
 	// keptBytes bounds the output held for ended execs whose exit was delivered.
 	keptBytes = 4 << 20
+	// keptUndelivered bounds the output held for all ended execs.
+	keptUndelivered = 64 << 20
 )
 
 var (
@@ -38,6 +40,8 @@ type Table struct {
 	execs map[string]*Exec
 	// ended is in the order in which they ended.
 	ended []*Exec
+	// held is the sum of what those hold, in bytes.
+	held int
 }
 
 // NewTable returns an empty table.
@@ -61,7 +65,7 @@ func (t *Table) Start(place Place, spec Spec) (*Exec, error) {
 	if seen {
 		return nil, ErrSeen
 	}
-	e, err := start(place, spec)
+	e, err := start(place, spec, t.retire)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
@@ -87,39 +91,64 @@ func (t *Table) Find(id string) (*Exec, error) {
 func (t *Table) Follow(ctx context.Context, e *Exec, from [streams]uint64, give Sink) (Exit, error) {
 	exit, err := e.Follow(ctx, from, give)
 	if err == nil {
-		t.retire(e)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		e.delivered = true
+		t.bound()
 	}
 	return exit, err
 }
 
+// retire counts an exec among those that have ended.
 func (t *Table) retire(e *Exec) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.delivered {
-		return
-	}
-	e.delivered = true
 	t.ended = append(t.ended, e)
+	e.held = e.hold()
+	t.held += e.held
 	if len(t.ended) > keptRecords {
-		delete(t.execs, t.ended[0].ID)
+		oldest := t.ended[0]
+		t.held -= oldest.held
+		delete(t.execs, oldest.ID)
 		t.ended[0] = nil
 		t.ended = t.ended[1:]
 	}
-	held := 0
-	for i := len(t.ended) - 1; i >= 0; i-- {
-		held += t.ended[i].shrink(held >= keptBytes)
+	t.bound()
+}
+
+// bound gives up the oldest output: first what was delivered, then any.
+func (t *Table) bound() {
+	for _, step := range []struct {
+		limit     int
+		delivered bool
+	}{{keptBytes, true}, {keptUndelivered, false}} {
+		for i := 0; i < len(t.ended) && t.held > step.limit; i++ {
+			if e := t.ended[i]; e.held > 0 && (e.delivered || !step.delivered) {
+				e.release()
+				t.held -= e.held
+				e.held = 0
+			}
+		}
 	}
 }
 
-// shrink gives memory back and returns how much the exec still holds.
-func (e *Exec) shrink(all bool) (held int) {
+// hold lets go of empty buffers and returns how much the others take.
+func (e *Exec) hold() (held int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range e.out {
-		if all || e.out[i].end == 0 {
-			e.out[i].release()
+		if e.out[i].end == 0 {
+			e.out[i].ring = nil
 		}
 		held += len(e.out[i].ring)
 	}
 	return held
+}
+
+func (e *Exec) release() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.out {
+		e.out[i].start, e.out[i].ring = e.out[i].end, nil
+	}
 }

@@ -93,11 +93,12 @@ func (a *archive) walk(stream io.Reader, each func(*tar.Header, io.Reader) error
 				return a.damaged(err)
 			}
 			content := &member{Reader: reader}
-			if err := each(header, content); err != nil {
-				return err
-			}
+			err = each(header, content)
 			if content.err != nil {
 				return a.damaged(content.err)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		block, err := nextBlock(stream)

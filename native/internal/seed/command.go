@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -79,7 +80,7 @@ func build(ctx context.Context, cancel context.CancelFunc, spec *Spec, source co
 			workshop.close()
 		}
 	}()
-	tally := &tally{out: out, cancel: cancel}
+	tally := &tally{out: out, cancel: cancel, told: time.Now()}
 	if err := source.packInto(ctx, workshop.image(), tally); err != nil {
 		return nil, false, err
 	}

@@ -73,7 +73,8 @@ func (i *image) finish(ctx context.Context, cause error) error {
 	}
 	if cause == nil {
 		cause = i.buffered.Flush()
-	} else {
+	}
+	if cause != nil && !errors.Is(cause, unix.EPIPE) {
 		i.process.Process.Kill()
 	}
 	i.pipe.Close()

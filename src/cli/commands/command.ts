@@ -1,3 +1,4 @@
+import type { InputOf, Operation } from '../../contract/operation.ts'
 import type { Engine } from '../../engine/engine.ts'
 import type { Progress } from '../../engine/progress.ts'
 
@@ -7,8 +8,8 @@ export interface CommandContext {
   signal: AbortSignal
 }
 
-/** Carries an invocation out and resolves to the exit code. The engine checks the input. */
-export type CommandAction = (input: Record<string, unknown>, context: CommandContext) => Promise<number>
+/** Carries an invocation out and resolves to the exit code. The input is as the parser found it: the engine checks it. */
+export type CommandAction<O extends Operation> = (input: InputOf<O>, context: CommandContext) => Promise<number>
 
 /** Progress as lines on stderr, `[phase] detail`, one for each change; silent with --json. */
 export function progressLines(json: boolean): Progress | undefined {

@@ -4,7 +4,7 @@ import { diagnose } from '../../engine/doctor/doctor.ts'
 import { jsonText, yesNo } from '../render.ts'
 import { type CommandAction, progressLines } from './command.ts'
 
-export const doctor: CommandAction = async (input, { engine, json, signal }) => {
+export const doctor: CommandAction<typeof operation> = async (input, { engine, json, signal }) => {
   const report = await diagnose(engine, input, { signal, progress: progressLines(json) })
   process.stdout.write(json ? `${jsonText(report)}\n` : lines(report).map((line) => `${line}\n`).join(''))
   return 0

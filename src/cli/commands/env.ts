@@ -1,31 +1,30 @@
 import type { OutputOf } from '../../contract/operation.ts'
-import type { inspectEnvironment as inspectOperation } from '../../contract/environments.ts'
+import type * as operations from '../../contract/environments.ts'
 import { inspectEnvironment, listEnvironments, pruneEnvironments, pullEnvironment } from '../../engine/environment/operations.ts'
 import { jsonText, yesNo } from '../render.ts'
-import { type CommandAction, type CommandContext, progressLines } from './command.ts'
+import { type CommandAction, progressLines } from './command.ts'
 
-type Environment = OutputOf<typeof inspectOperation>
+type Environment = OutputOf<typeof operations.inspectEnvironment>
 
-export const list: CommandAction = async (input, { engine, json }) => {
+export const list: CommandAction<typeof operations.listEnvironments> = async (input, { engine, json }) => {
   const result = await listEnvironments(engine, input)
   const lines = result.environments.map(({ name, installed, description }) => `${name} [${installed ? 'installed' : 'not installed'}] ${description}`)
   return print(json, result, [`Catalog version: ${result.catalog_version}`, ...(lines.length > 0 ? lines : ['No environments found.'])])
 }
 
-export const pull: CommandAction = async (input, { engine, json, signal }: CommandContext) => {
-  const environment = String(input['environment'])
-  const say = (phase: string) => void (json || process.stderr.write(`[pull] phase=${phase} environment=${environment}\n`))
+export const pull: CommandAction<typeof operations.pullEnvironment> = async (input, { engine, json, signal }) => {
+  const say = (phase: string) => void (json || process.stderr.write(`[pull] phase=${phase} environment=${input.environment}\n`))
   const result = await pullEnvironment(engine, input, { signal, progress: progressLines(json), onStart: () => say('install') })
   say('ready')
   return print(json, result, detailBlock('Pulled', result))
 }
 
-export const inspect: CommandAction = async (input, { engine, json }) => {
+export const inspect: CommandAction<typeof operations.inspectEnvironment> = async (input, { engine, json }) => {
   const result = await inspectEnvironment(engine, input)
   return print(json, result, detailBlock('Environment', result))
 }
 
-export const prune: CommandAction = async (input, { engine, json }) => {
+export const prune: CommandAction<typeof operations.pruneEnvironments> = async (input, { engine, json }) => {
   const result = await pruneEnvironments(engine, input)
   const { count, deleted_environment_dirs: directories } = result
   return print(json, result, [`Deleted ${count} cached environment ${count === 1 ? 'entry' : 'entries'}.`, ...directories.map((directory) => `- ${directory}`)])

@@ -1,7 +1,7 @@
-import type { CommandAction } from './command.ts'
+import type { CommandContext } from './command.ts'
 
 /** What is behind each command, loaded when it is called. */
-export const commands: Record<string, () => Promise<CommandAction>> = {
+export const commands: Record<string, () => Promise<(input: never, context: CommandContext) => Promise<number>>> = {
   run: async () => (await import('./run.ts')).run,
   'env list': async () => (await import('./env.ts')).list,
   'env pull': async () => (await import('./env.ts')).pull,

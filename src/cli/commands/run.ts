@@ -1,17 +1,15 @@
 import { once } from 'node:events'
-import type { InputOf } from '../../contract/operation.ts'
 import type { run as operation } from '../../contract/run.ts'
 import { runInVm } from '../../engine/run.ts'
 import { jsonText } from '../render.ts'
 import { type CommandAction, progressLines } from './command.ts'
 
-export const run: CommandAction = async (input, { engine, json, signal }) => {
-  const environment = String(input['environment'])
+export const run: CommandAction<typeof operation> = async (input, { engine, json, signal }) => {
   const say = (line: string) => void (json || process.stderr.write(`[run] ${line}\n`))
-  const result = await runInVm(engine, input as InputOf<typeof operation>, {
+  const result = await runInVm(engine, input, {
     signal,
     progress: progressLines(json),
-    onPhase: (phase, id) => say(`phase=${phase} ${phase === 'create' ? `environment=${environment}` : `vm_id=${id}`}`),
+    onPhase: (phase, id) => say(`phase=${phase} ${phase === 'create' ? `environment=${input.environment}` : `vm_id=${id}`}`),
     onOutput: json ? undefined : passOn,
   })
   if (json) process.stdout.write(`${jsonText(result)}\n`)

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PyroError } from '../../contract/errors.ts'
+import { noSpace, PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
 import { fileLock } from '../../host/program.ts'
 import type { CallOptions } from '../engine.ts'
@@ -33,9 +33,16 @@ interface Current {
 
 /** The runtime bundle, verified; built when there is none for this agent. Only a missing kernel needs the network. */
 export async function ensureBundle(paths: Paths, options: EnsureOptions = {}): Promise<Bundle> {
-  const bundle = (!options.refresh && (await findBundle(paths))) || (await buildUnderLock(paths, options))
+  const bundle = (!options.refresh && (await findBundle(paths))) || (await buildUnderLock(paths, options).catch(fullDisk(paths.runtime)))
   await verifyBundle(paths, bundle)
   return bundle
+}
+
+/** A program that finds the disk full does not say where. */
+function fullDisk(directory: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof PyroError && error.code === 'no_space' ? noSpace(directory, error) : error
+  }
 }
 
 /** The runtime bundle that is there already, unverified. */

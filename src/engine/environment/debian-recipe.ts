@@ -6,7 +6,7 @@ import { type Command, ProgramFailure, runPiped } from '../process.ts'
 import type { CallOptions } from '../engine.ts'
 import type { DebianRecipe } from './catalogue.ts'
 import { rootFiles } from './root-files.ts'
-import { removeScratch, scratchNote } from './scratch.ts'
+import { noteBuilder, removeScratch, scratchNote } from './partial.ts'
 
 /**
  * Times of files that the build itself makes, so that the same packages give the same image; later than any file in
@@ -22,7 +22,11 @@ const wanted = ['/usr/share/doc/*/copyright', '/usr/share/locale/locale.alias']
 export async function buildDebianRecipe(recipe: DebianRecipe, image: string, directory: string, { progress, signal }: CallOptions): Promise<void> {
   const scratch = await makeScratch(directory)
   try {
-    await runPiped(await mmdebstrap(recipe, directory, scratch), sqfstar(image), { signal, onLine: stepReporter(progress) })
+    await runPiped(await mmdebstrap(recipe, directory, scratch), sqfstar(image), {
+      signal,
+      onLine: stepReporter(progress),
+      onStart: (pid) => noteBuilder(directory, pid),
+    })
   } catch (error) {
     throw buildError(error)
   } finally {
@@ -67,10 +71,14 @@ async function mmdebstrap({ suite, packages }: DebianRecipe, directory: string, 
 /** Not compressed: the guest reads it from the host's page cache, and has no time to unpack it. */
 const uncompressed = ['-noI', '-noD', '-noF', '-noX']
 /** sqfstar skips the archive's entry for the root itself and would make it writable for all. */
-const rootDirectory = ['-root-mode', '755', '-root-uid', '0', '-root-gid', '0', '-root-time', sourceDateEpoch]
+const rootDirectory = ['-root-mode', '755', '-root-time', sourceDateEpoch]
 
 function sqfstar(image: string): Command {
-  return { program: 'sqfstar', args: ['-quiet', '-no-progress', ...uncompressed, ...rootDirectory, image], env: { SOURCE_DATE_EPOCH: sourceDateEpoch } }
+  const args = ['-quiet', '-no-progress', ...uncompressed, ...rootDirectory, image]
+  const env = { SOURCE_DATE_EPOCH: sourceDateEpoch }
+  if (isRoot()) return { program: 'sqfstar', args, env }
+  // It gives the root directory to whoever runs it (4.5 ignores -root-uid).
+  return { program: 'unshare', args: ['--user', '--map-root-user', 'sqfstar', ...args], env }
 }
 
 /**
@@ -78,7 +86,7 @@ function sqfstar(image: string): Command {
  * root builds in a user namespace whose root is another user, and who cannot pass through a private home directory.
  */
 async function makeScratch(directory: string): Promise<string> {
-  if (process.getuid?.() === 0) {
+  if (isRoot()) {
     const scratch = join(directory, 'scratch')
     await mkdir(scratch)
     return scratch
@@ -87,6 +95,10 @@ async function makeScratch(directory: string): Promise<string> {
   await chmod(scratch, 0o711)
   await writeFile(join(directory, scratchNote), scratch)
   return scratch
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0
 }
 
 /** mmdebstrap splits its special hooks as a shell would. */
@@ -115,7 +127,7 @@ function buildError(error: unknown): unknown {
   if (!(error instanceof ProgramFailure)) return error
   const said = error.stderr.match(/^E: (?!.*(?:mmdebstrap|setup failed)).*$/m)?.[0].slice(3) ?? error.message
   return new PyroError('pull_failed', `the packages could not be installed: ${said}`, {
-    hint: /unshare|newuidmap|subuid|fakechroot|user namespace/i.test(error.stderr)
+    hint: /chroot mode|unshare|newuidmap|subuid|user namespace/i.test(error.stderr)
       ? 'building without root needs user namespaces and an entry in /etc/subuid: apt-get install uidmap, or run it once as root'
       : 'check that deb.debian.org can be reached (apt uses http_proxy and its own proxy settings), then run the same command again',
     details: { output: error.stderr.trim().split('\n').slice(-20) },

@@ -9,7 +9,7 @@ import { catalogue, catalogVersion, findEntry, sourceReference } from './catalog
 import { installEnvironment, lockFile } from './install.ts'
 import { actualDigest, findInstalled, type InstalledEnvironment, installName, platformDirectory, readInstalled } from './installed.ts'
 import { describeEnvironment, type EnvironmentPayload, type RegistryOption } from './payload.ts'
-import { removePartial } from './scratch.ts'
+import { removePartial } from './partial.ts'
 
 export { catalogVersion } from './catalogue.ts'
 
@@ -53,10 +53,8 @@ type PulledEnvironment = EnvironmentPayload & { kernel_image: string; rootfs_ima
 /** Installs an environment and all else that booting it needs. A whole one is left as it is, a damaged one is replaced. */
 export async function pullEnvironment(paths: Paths, name: string, options: CallOptions & RegistryOption = {}): Promise<PulledEnvironment> {
   const entry = findEntry(name)
-  options.progress?.({ phase: 'install' })
   const bundle = await ensureBundle(paths, options)
   const installed = await installEnvironment(paths, entry, options)
-  options.progress?.({ phase: 'ready' })
   return {
     ...(await describeEnvironment(paths, entry, options)),
     kernel_image: bundle.kernel,

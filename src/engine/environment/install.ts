@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PyroError } from '../../contract/errors.ts'
+import { noSpace, PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
 import { fileLock } from '../../host/program.ts'
 import { driveBytes } from '../../vmm/vmm.ts'
@@ -19,7 +19,7 @@ import {
   manifestName,
   platformDirectory,
 } from './installed.ts'
-import { removePartial } from './scratch.ts'
+import { removePartial } from './partial.ts'
 
 /** Installs an environment that is not there, or whose image is damaged. One process builds; others wait for it. */
 export async function installEnvironment(paths: Paths, entry: CatalogueEntry, options: CallOptions): Promise<InstalledEnvironment> {
@@ -37,6 +37,8 @@ export async function installEnvironment(paths: Paths, entry: CatalogueEntry, op
     const directory = installDirectory(paths, entry)
     await rm(directory, { recursive: true, force: true })
     await rename(join(partial, 'install'), directory)
+  } catch (error) {
+    throw error instanceof PyroError && error.code === 'no_space' ? noSpace(partial, error) : error
   } finally {
     await removePartial(partial)
   }

@@ -19,7 +19,8 @@ export interface ExecEnd {
   /** 0 to 255; 128 and the signal's number when a signal ended it; 124 when its time was over. */
   exitCode: number
   timedOut: boolean
-  durationMs: number
+  /** As the guest's clock saw it, from start to end. */
+  durationUs: number
 }
 
 const sigkill = 9
@@ -42,7 +43,7 @@ export async function exec({ agent }: Guest, { argv, cwd, env, timeoutMs, onOutp
       } else if (event.case === 'exit') {
         signal?.throwIfAborted()
         const { code, timedOut, durationUs } = event.value
-        return { exitCode: timedOut ? 124 : code, timedOut, durationMs: Math.round(Number(durationUs) / 1000) }
+        return { exitCode: timedOut ? 124 : code, timedOut, durationUs: Number(durationUs) }
       }
     }
     throw new Error('the output ended without an exit code')

@@ -1,50 +1,62 @@
-import type { VmmName } from '../../vmm/vmm.ts'
 import { PyroError } from '../../contract/errors.ts'
 import { bootId, remembered, tscKhz } from '../../host/facts.ts'
 import { ensureBundle } from '../bundle/bundle.ts'
 import type { CallOptions, Engine } from '../engine.ts'
-import { ensureEnvironment } from '../environment/environment.ts'
+import { type Environment, ensureEnvironment } from '../environment/environment.ts'
 import { ensureSeed, type SeedSource } from '../seed/seed.ts'
 import { ensureTemplate } from '../template/build.ts'
-import { findTemplate, type TemplateSource } from '../template/manifest.ts'
+import { findTemplate, type Template, type TemplateSource } from '../template/manifest.ts'
 import { obstacle, openVmm, wantedVmms } from './choose-vmm.ts'
 import { type LiveMachine, startMachine } from './start.ts'
-import type { MachineShape } from '../../vmm/vmm.ts'
+import type { MachineShape, VmmName } from '../../vmm/vmm.ts'
 
-interface LaunchOptions extends CallOptions {
-  id: string
+interface ResolveOptions extends CallOptions {
   /** A name of the catalogue. */
   environment: string
   shape: MachineShape
+}
+
+/** What a machine is forked from. */
+export interface ResolvedMachine {
+  source: TemplateSource
+  template: Template
+  environment: Environment
+}
+
+interface LaunchOptions extends ResolveOptions {
+  id: string
   seed?: SeedSource | undefined
+  /** Called when all that has to be there is there. */
   onStart?: (() => void) | undefined
 }
 
 export interface LaunchedMachine extends LiveMachine {
-  environment: TemplateSource['environment'] & { version: string }
+  environment: Environment
 }
 
 /** From a name to a running machine: installs, builds and packs what is missing on the way. */
-export async function launchMachine(engine: Engine, { id, environment, shape, seed, onStart, ...options }: LaunchOptions): Promise<LaunchedMachine> {
+export async function launchMachine(engine: Engine, { id, seed, onStart, ...options }: LaunchOptions): Promise<LaunchedMachine> {
+  const [resolved, packed] = await Promise.all([resolveMachine(engine, options), seed && ensureSeed(engine.paths, seed, options)])
+  onStart?.()
+  const machine = await startMachine({ id, ...resolved, seed: packed, signal: options.signal })
+  return { ...machine, environment: resolved.environment }
+}
+
+/** The template for an environment and a shape on the best VMM of this host, made when it is missing. */
+export async function resolveMachine(engine: Engine, { environment: name, shape, ...options }: ResolveOptions): Promise<ResolvedMachine> {
   const { paths, env } = engine
   const wanted = wantedVmms(env)
-  const installed = await ensureEnvironment(paths, environment, options)
-  const [bundle, khz, packed] = await Promise.all([
-    ensureBundle(paths, options),
-    tscKhz(paths),
-    seed && ensureSeed(paths, seed, options),
-  ])
+  const environment = await ensureEnvironment(paths, name, options)
+  const [bundle, khz] = await Promise.all([ensureBundle(paths, options), tscKhz(paths)])
   const source: Omit<TemplateSource, 'vmm'> = {
     shape,
     kernel: { image: bundle.kernel, initramfs: bundle.initramfs, tscKhz: khz },
     bundleKey: bundle.key,
-    environment: installed,
+    environment,
     blankDisk: bundle.blankDisk,
   }
   const { vmm, template } = await firstThatBoots(engine, wanted, source, options)
-  onStart?.()
-  const machine = await startMachine({ id, source: { ...source, vmm }, template, seed: packed, signal: options.signal })
-  return { ...machine, environment: installed }
+  return { source: { ...source, vmm }, template, environment }
 }
 
 /**

@@ -1,0 +1,82 @@
+package workload
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/internal/beneath"
+	"pyro/native/internal/cgroup"
+	"pyro/native/internal/process"
+)
+
+// Directory makes a working directory that is missing below /workspace.
+func (m *Machine) Directory(dir string) (string, error) {
+	if !path.IsAbs(dir) {
+		return "", beneath.ErrRelative
+	}
+	base, err := beneath.Open(m.Root(), "/")
+	if err != nil {
+		return "", err
+	}
+	defer base.Close()
+	fd, err := base.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil && os.IsNotExist(err) && strings.HasPrefix(path.Clean(dir)+"/", "/workspace/") {
+		fd, err = base.Directory(dir)
+	}
+	if err != nil {
+		return "", err
+	}
+	unix.Close(fd)
+	return dir, nil
+}
+
+// Launch lets start fork into the workload's namespaces.
+func (m *Machine) Launch(start func()) {
+	m.thread.do(func() {
+		m.oomScore.WriteAt([]byte("0"), 0)
+		defer m.oomScore.WriteAt([]byte("-1000"), 0)
+		start()
+	})
+}
+
+// Group makes the control group of one exec.
+func (m *Machine) Group(id string) (process.Group, error) {
+	group, err := m.group.Child("exec-" + id)
+	if err != nil {
+		return nil, fmt.Errorf("control group: %w", err)
+	}
+	return &execGroup{Group: group, machine: m, oomKills: m.oomKills.Load()}, nil
+}
+
+type execGroup struct {
+	*cgroup.Group
+	machine  *Machine
+	oomKills int64
+}
+
+func (g *execGroup) Join(attr *syscall.SysProcAttr) {
+	attr.UseCgroupFD, attr.CgroupFD = true, g.Descriptor()
+}
+
+func (g *execGroup) Joined(int) {}
+
+// End removes the group, which fails only while a process of it lives.
+func (g *execGroup) End() (oomKilled bool) {
+	if kills := int64(g.machine.group.OutOfMemory()); kills != g.oomKills {
+		g.machine.oomKills.Store(kills)
+		oomKilled = g.OutOfMemory() > 0
+	}
+	if g.Remove() == nil {
+		return oomKilled
+	}
+	defer g.Close()
+	g.Kill()
+	g.Empty()
+	g.RemoveAll()
+	return oomKilled
+}
