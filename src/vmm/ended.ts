@@ -1,5 +1,5 @@
 import { PyroError } from '../contract/errors.ts'
-import type { MachineEnd } from './vmm.ts'
+import type { Machine, MachineEnd } from './vmm.ts'
 
 /** How the end of a VMM is told when nobody asked for it. */
 export function endedError({ code, signal, console }: MachineEnd): PyroError {
@@ -9,4 +9,17 @@ export function endedError({ code, signal, console }: MachineEnd): PyroError {
     hint: '`pyro doctor` boots a guest and says what works here',
     details: { console },
   })
+}
+
+/** Waits for something the guest does; when the VMM dies meanwhile, fails with its last words. */
+export async function whileAlive<T>(machine: Pick<Machine, 'ended'>, work: Promise<T>): Promise<T> {
+  const died = machine.ended.then((end) => endedError(end))
+  try {
+    return await Promise.race([work, died.then((error) => Promise.reject(error))])
+  } catch (error) {
+    work.catch(() => {}) // when the machine's end came first
+    if (!(error instanceof PyroError) || error.code !== 'guest_unresponsive') throw error
+    // The link breaks a moment before the VMM's end is known.
+    throw await Promise.race([died, new Promise((none) => setTimeout(() => none(error), 200))])
+  }
 }

@@ -1,8 +1,10 @@
+import { mkdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
 import { type HostProgram, startHostProgram } from '../host/program.ts'
 import type { Paths } from '../host/paths.ts'
+import { endedError } from './ended.ts'
 import type { MachineEnd } from './vmm.ts'
 
 /** What `pyro-host monitor` is to do; its documentation is the Go type `Spec` in native/internal/monitor. */
@@ -18,19 +20,26 @@ export interface MonitorSpec {
   console: { name: string; bytes: number }
 }
 
+interface Started {
+  /** The VMM's own. */
+  pid: number
+  /** What the descriptors of `listen`, `open` and `console` are called in it. */
+  descriptors: Record<string, number>
+}
+
 /** A VMM under its monitor: the process that holds the machine's lock, and ends it and its files when we go. */
 export interface Monitored extends AsyncDisposable {
   /** Connects to one of the sockets in `listen`; they accept from before the VMM starts. */
   dial(file: string): Promise<Socket>
-  /** Resolves with the VMM's process id and what the descriptors of `listen`, `open` and `console` are called in it. */
-  started: Promise<{ pid: number; descriptors: Record<string, number> }>
+  started: Promise<Started>
   ended: Promise<MachineEnd>
 }
 
 export async function monitor(paths: Paths, spec: MonitorSpec, signal?: AbortSignal): Promise<Monitored> {
+  for (const directory of [spec.directory, spec.sockets]) mkdirSync(dirname(directory), { recursive: true, mode: 0o700 })
   let end: (how: MachineEnd) => void
   const ended = new Promise<MachineEnd>((resolve) => (end = resolve))
-  const program = startHostProgram(paths, ['monitor'], 'vmm_exited', (event) => {
+  const program = startHostProgram(paths, ['monitor'], 'internal', (event) => {
     if (event.event === 'exited') end(event as unknown as MachineEnd)
   })
   program.child.once('close', () => end({ code: null, signal: null, console: '' }))
@@ -42,7 +51,10 @@ export async function monitor(paths: Paths, spec: MonitorSpec, signal?: AbortSig
     await program[Symbol.asyncDispose]()
     throw error
   }
-  const started = program.next('started').then((event) => event as unknown as { pid: number; descriptors: Record<string, number> })
+  const started = program.next('started', 'exited').then((event) => {
+    if (event.event === 'exited') throw endedError(event as unknown as MachineEnd)
+    return event as unknown as Started
+  })
   started.catch(() => {})
   return {
     dial: (file) => dial(join(spec.sockets, file), program),

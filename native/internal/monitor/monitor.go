@@ -19,6 +19,8 @@ import (
 type started struct {
 	Event string `json:"event"`
 	PID   int    `json:"pid"`
+	// Descriptors are the numbers under which the VMM inherited them, by name.
+	Descriptors map[string]int `json:"descriptors"`
 }
 
 type exited struct {
@@ -91,7 +93,7 @@ func run(spec *Spec, owner *owner, end <-chan os.Signal, out *event.Stream) erro
 		return err
 	}
 	dead := ended(pid)
-	out.Emit(started{Event: "started", PID: pid})
+	out.Emit(started{Event: "started", PID: pid, Descriptors: spec.inherited()})
 	unwanted := make(chan struct{})
 	go owner.obey(m.console, sync.OnceFunc(func() { close(unwanted) }), out)
 	byItself := true

@@ -141,6 +141,16 @@ func (s *Spec) names() []string {
 	return names
 }
 
+// inherited numbers the named descriptors as the VMM gets them, after its three
+// standard streams.
+func (s *Spec) inherited() map[string]int {
+	numbers := map[string]int{}
+	for i, name := range s.names() {
+		numbers[name] = 3 + i
+	}
+	return numbers
+}
+
 func invalid(format string, args ...any) error {
 	return event.Errorf("invalid_spec", "spec: "+format, args...)
 }

@@ -41,8 +41,10 @@ func (m *machine) start(path string) (pid int, err error) {
 	defer null.Close()
 	files := []uintptr{null.Fd(), m.output.Fd(), m.output.Fd()}
 	replace := []string{"{directory}", m.spec.Directory}
+	for name, number := range m.spec.inherited() {
+		replace = append(replace, "{"+name+"}", strconv.Itoa(number))
+	}
 	for _, name := range m.spec.names() {
-		replace = append(replace, "{"+name+"}", strconv.Itoa(len(files)))
 		files = append(files, m.descriptors[name].Fd())
 	}
 	for _, lock := range m.held {

@@ -1,7 +1,9 @@
 package mounts
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"unsafe"
@@ -10,7 +12,7 @@ import (
 )
 
 // Disk is a mounted btrfs disk of a workspace.
-type Disk struct{ dir string }
+type Disk struct{ dir, options string }
 
 // Subvolumes of a disk: what the guest changed in its root, and in /workspace.
 const (
@@ -20,13 +22,49 @@ const (
 
 // OpenDisk mounts the btrfs file system of a block device.
 func OpenDisk(device, dir string) (Disk, error) {
-	mount := Mount{device, dir, "btrfs", unix.MS_NOATIME, "nodatasum,discard=async"}
-	err := mount.Do()
+	disk := Disk{dir, "nodatasum,discard=async"}
+	err := Mount{device, dir, "btrfs", unix.MS_NOATIME, disk.options}.Do()
 	if err != nil {
-		mount.Options = "nodatasum"
-		err = mount.Do()
+		// The device may not know discard.
+		disk.options = "nodatasum"
+		err = Mount{device, dir, "btrfs", unix.MS_NOATIME, disk.options}.Do()
 	}
-	return Disk{dir}, err
+	return disk, err
+}
+
+// ReadOnly makes the disk read-only, flushing it, or writable again.
+func (d Disk) ReadOnly(yes bool) error {
+	flags := uintptr(unix.MS_REMOUNT | unix.MS_NOATIME)
+	if yes {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount("", d.dir, "", flags, d.options); err != nil {
+		return &os.PathError{Op: "remount", Path: d.dir, Err: err}
+	}
+	return nil
+}
+
+// Superblock reads the btrfs superblock of a device past every cache.
+func Superblock(device string) ([]byte, error) {
+	fd, err := unix.Open(device, unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: device, Err: err}
+	}
+	defer unix.Close(fd)
+	const position, size = 64 << 10, 4 << 10
+	page, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Munmap(page)
+	n, err := unix.Pread(fd, page, position)
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: device, Err: err}
+	}
+	return bytes.Clone(page), nil
 }
 
 // Layout makes the subvolumes of a blank disk.

@@ -49,6 +49,15 @@ func NewTable() *Table {
 	return &Table{seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}, execs: map[string]*Exec{}}
 }
 
+// Forget empties the table.
+func (t *Table) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.seen)
+	clear(t.execs)
+	t.ended, t.held = nil, 0
+}
+
 // Start runs a command.
 func (t *Table) Start(place Place, spec Spec) (*Exec, error) {
 	switch {

@@ -76,6 +76,8 @@ func (s *Service) Attach(_ context.Context, request *agentv1.AttachRequest) (*ag
 		Entropy:   request.GetEntropy(),
 	}
 	err := s.step(agentv1.AgentState_AGENT_STATE_ATTACHED, func() error {
+		// Ids of what the template ran mean nothing to the machine that a fork becomes.
+		s.execs.Forget()
 		return s.machine.Attach(id, request.GetDiskDevice(), request.GetSeedDevice())
 	}, agentv1.AgentState_AGENT_STATE_PREPARED)
 	return &agentv1.AttachResponse{}, err

@@ -21,7 +21,6 @@ type Identity struct {
 
 // Attach gives the machine its identity, its disk and its seed.
 func (m *Machine) Attach(id Identity, disk, seed string) error {
-	T0 := time.Now(); var L []string; P := func(n string) { L = append(L, n+"="+time.Since(T0).Round(100*time.Microsecond).String()) }; defer func() { fmt.Println(L) }()
 	if err := reseed(id.Entropy); err != nil {
 		return err
 	}
@@ -29,60 +28,21 @@ func (m *Machine) Attach(id Identity, disk, seed string) error {
 	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	P("reseed,clock")
-	volumes, err := openVolumes(disk, seed)
+	blank := m.blank
+	m.blank = nil
+	volumes, err := blank.reopen(disk, seed)
 	if err != nil {
 		return err
 	}
-	P("disk+seed")
-	if err := makeMountPoints(volumes.Upper(mounts.RootVolume), environmentDir); err != nil {
+	defer unix.Close(volumes.workspace)
+	if err := writeNames(volumes.disk.Upper(mounts.RootVolume), id); err != nil {
 		return err
 	}
-	P("points")
-	if err := writeNames(volumes.Upper(mounts.RootVolume), id); err != nil {
-		return err
-	}
-	P("names")
-	root, err := mounts.Overlay(environmentDir, volumes.Upper(mounts.RootVolume), volumes.Work(mounts.RootVolume))
-	if err != nil {
-		return err
-	}
-	P("root overlay")
-	workspace, err := openWorkspace(volumes, seed)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(workspace)
-	P("workspace")
 	m.thread.do(func() {
-		err = errors.Join(unix.Sethostname([]byte(id.Hostname)), changeRoot(root, workspace))
+		err = errors.Join(unix.Sethostname([]byte(id.Hostname)), changeRoot(volumes.root, volumes.workspace))
 	})
-	P("chroot")
-	unix.Close(int(m.root.Swap(int32(root))))
+	unix.Close(int(m.root.Swap(int32(volumes.root))))
 	return err
-}
-
-// openVolumes mounts the disk, and the seed if there is one.
-func openVolumes(device, seed string) (mounts.Disk, error) {
-	if err := mounts.ForgetBlocks(device); err != nil {
-		return mounts.Disk{}, err
-	}
-	disk, err := mounts.OpenDisk(device, diskDir)
-	if err != nil || seed == "" {
-		return disk, err
-	}
-	if err := mounts.ForgetBlocks(seed); err != nil {
-		return disk, err
-	}
-	return disk, mounts.Mount{Source: seed, Target: seedDir, Type: "squashfs", Flags: unix.MS_RDONLY | unix.MS_NODEV}.Do()
-}
-
-func openWorkspace(disk mounts.Disk, seed string) (int, error) {
-	upper := disk.Upper(mounts.WorkspaceVolume)
-	if seed == "" {
-		return mounts.Bind(upper)
-	}
-	return mounts.Overlay(seedDir, upper, disk.Work(mounts.WorkspaceVolume))
 }
 
 // changeRoot replaces the prepared root by the machine's own. It runs on the

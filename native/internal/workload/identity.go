@@ -36,18 +36,30 @@ func reseed(entropy []byte) error {
 	return nil
 }
 
+const defaultMode = 0o644
+
+// precreateNames makes the files of writeNames, empty, so that a fork has only
+// to fill them.
+func precreateNames(upper string) error {
+	etc, err := openEtc(upper)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(etc)
+	for _, name := range []string{"hostname", "machine-id", "hosts"} {
+		fd, err := unix.Openat(etc, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, defaultMode)
+		if err != nil {
+			return fmt.Errorf("make /etc/%s: %w", name, err)
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
 // writeNames writes the files that tell a machine its name, beneath the upper
 // directory of its root. What the guest made of /etc/hosts stays.
 func writeNames(upper string, id Identity) error {
-	root, err := unix.Open(upper, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: upper, Err: err}
-	}
-	defer unix.Close(root)
-	if err := unix.Mkdirat(root, "etc", 0o755); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("make /etc: %w", err)
-	}
-	etc, err := unix.Openat(root, "etc", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	etc, err := openEtc(upper)
 	if err != nil {
 		// The guest made something else of its /etc.
 		return nil
@@ -56,24 +68,50 @@ func writeNames(upper string, id Identity) error {
 	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + id.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	for _, file := range []struct {
 		name, content string
-		flags         int
-	}{
-		{"hostname", id.Hostname + "\n", unix.O_TRUNC},
-		{"machine-id", id.MachineID + "\n", unix.O_TRUNC},
-		{"hosts", hosts, unix.O_EXCL},
-	} {
-		fd, err := unix.Openat(etc, file.name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|file.flags, 0o644)
-		if err == unix.EEXIST || err == unix.ELOOP || err == unix.EISDIR || err == unix.ENXIO {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("write /etc/%s: %w", file.name, err)
-		}
-		_, err = unix.Write(fd, []byte(file.content))
-		unix.Close(fd)
-		if err != nil {
+		keep          bool
+	}{{"hostname", id.Hostname + "\n", false}, {"machine-id", id.MachineID + "\n", false}, {"hosts", hosts, true}} {
+		if err := writeName(etc, file.name, file.content, file.keep); err != nil {
 			return fmt.Errorf("write /etc/%s: %w", file.name, err)
 		}
 	}
 	return nil
+}
+
+// writeName leaves alone what is no regular file, and with keep what is not empty.
+func writeName(etc int, name, content string, keep bool) error {
+	fd, err := unix.Openat(etc, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, defaultMode)
+	if err == unix.ELOOP || err == unix.EISDIR || err == unix.ENXIO {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || (keep && st.Size > 0) {
+		return err
+	}
+	if _, err := unix.Pwrite(fd, []byte(content), 0); err != nil {
+		return err
+	}
+	if st.Size > int64(len(content)) {
+		return unix.Ftruncate(fd, int64(len(content)))
+	}
+	return nil
+}
+
+func openEtc(upper string) (int, error) {
+	root, err := unix.Open(upper, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: upper, Err: err}
+	}
+	defer unix.Close(root)
+	etc, err := unix.Openat(root, "etc", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != unix.ENOENT {
+		return etc, err
+	}
+	if err := unix.Mkdirat(root, "etc", 0o755); err != nil {
+		return -1, err
+	}
+	return unix.Openat(root, "etc", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }

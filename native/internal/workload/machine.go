@@ -30,6 +30,7 @@ type Machine struct {
 	thread *thread
 	init   int
 	group  *cgroup.Group
+	blank  *blank
 	// root is the workload's root directory.
 	root atomic.Int32
 	// oomScore is the agent's own oom_score_adj, which its children inherit.

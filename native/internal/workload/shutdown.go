@@ -48,24 +48,33 @@ func (m *Machine) Shutdown() error {
 	if root := m.root.Swap(-1); root >= 0 {
 		unix.Close(int(root))
 	}
+	if m.blank != nil {
+		unix.Close(m.blank.workspace)
+		unix.Close(m.blank.root)
+	}
 	unix.Sync()
-	return unmount(diskDir)
+	if unmountSoon(diskDir) == nil {
+		return nil
+	}
+	if err := unix.Mount("", diskDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("make %s read-only: %w", diskDir, err)
+	}
+	return nil
 }
 
-// unmount waits a moment for the last users of a file system, such as a call
-// that reads a file, and otherwise leaves it read-only.
-func unmount(dir string) error {
-	for wait := time.Millisecond; wait < 200*time.Millisecond; wait *= 2 {
+// unmountSoon waits a moment for the last users of a file system, such as a
+// call that reads a file.
+func unmountSoon(dir string) error {
+	for wait := time.Millisecond; ; wait *= 2 {
 		err := unix.Unmount(dir, 0)
 		if err == nil || err == unix.EINVAL || err == unix.ENOENT {
 			return nil
 		}
+		if err != unix.EBUSY || wait > 200*time.Millisecond {
+			return err
+		}
 		time.Sleep(wait)
 	}
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		return fmt.Errorf("make %s read-only: %w", dir, err)
-	}
-	return nil
 }
 
 // PowerOff ends the machine.

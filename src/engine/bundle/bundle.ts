@@ -12,7 +12,7 @@ import { type Bundle, type BundleManifest, openBundle, type Part, type PartName,
 import { guestModules } from './modules.ts'
 import { fileDigest, rememberedDigest } from './remembered-digest.ts'
 
-export { type Bundle, type BundleManifest, openBundle, verifyBundle } from './manifest.ts'
+export type { Bundle } from './manifest.ts'
 
 /** Raised when a bundle of the same kernel and agent is made in another way. */
 const recipeVersion = 1

@@ -11,8 +11,6 @@ import { actualDigest, findInstalled, type InstalledEnvironment, installName, pl
 import { describeEnvironment, type EnvironmentPayload, type RegistryOption } from './payload.ts'
 import { removePartial } from './partial.ts'
 
-export { catalogVersion } from './catalogue.ts'
-
 /** An installed environment as the engine uses it. */
 export interface Environment {
   name: string

@@ -62,7 +62,7 @@ export async function resolveMachine(engine: Engine, { environment: name, shape,
 /**
  * The best VMM whose machines really run here. `/dev/kvm` that opens proves
  * nothing, so a VMM counts once a template was booted on it, to the agent's
- * answer; one that failed is not tried again until the host reboots.
+ * answer. One that failed is not tried again until the host reboots, except the last resort.
  */
 async function firstThatBoots({ paths, env }: Engine, wanted: readonly VmmName[], source: Omit<TemplateSource, 'vmm'>, options: CallOptions) {
   const reasons: string[] = []
@@ -75,25 +75,27 @@ async function firstThatBoots({ paths, env }: Engine, wanted: readonly VmmName[]
     const vmm = await openVmm(paths, env, name)
     const found = findTemplate(paths, { ...source, vmm })
     if ('template' in found) return { vmm, template: found.template }
-    const last = name === wanted.at(-1)
-    const verdictKey = `${vmm.identity} ${source.bundleKey} ${bootId()}`
-    const attempt = async () => ({ vmm, template: await ensureTemplate(paths, { ...source, vmm }, options) })
-    if (last && reasons.length === 0) return attempt()
-    const failed = await remembered(paths, `boot-${name}`, verdictKey, async () => {
+    let template: Template | undefined
+    const attempt = async () => {
       try {
-        await attempt()
+        template = await ensureTemplate(paths, { ...source, vmm }, options)
         return ''
       } catch (error) {
         options.signal?.throwIfAborted()
-        if (error instanceof PyroError && (error.code === 'vmm_exited' || error.code === 'guest_unresponsive')) return error.message
+        if (error instanceof PyroError && bootFailures.has(error.code)) return error.message
         throw error
       }
-    })
-    if (!failed) return attempt()
-    reasons.push(`${name}: ${failed}`)
+    }
+    const lastResort = name === wanted.at(-1)
+    const failure = lastResort ? await attempt() : await remembered(paths, `boot-${name}`, `${vmm.identity} ${source.bundleKey} ${bootId()}`, attempt)
+    if (!failure) return { vmm, template: template ?? (await ensureTemplate(paths, { ...source, vmm }, options)) }
+    reasons.push(`${name}: ${failure}`)
   }
   throw new PyroError('guest_unavailable', `guest boot unavailable: ${reasons.join('; ')}`, {
     hint: '`pyro doctor` says what is missing; `--allow-host-compat` (allow_host_compat) runs on the host, without isolation',
     details: { reasons },
   })
 }
+
+/** How it shows that a VMM does not run our kernel, as opposed to a host that lacks space or a file. */
+const bootFailures: ReadonlySet<string> = new Set(['vmm_exited', 'guest_unresponsive'])

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { PyroError } from '../../contract/errors.ts'
 import type { Guest } from '../../guest/client.ts'
-import { guestDevices, type Machine, type Vmm } from '../../vmm/vmm.ts'
-import { endedError } from '../../vmm/ended.ts'
+import { guestDevices, type Vmm } from '../../vmm/vmm.ts'
+import { whileAlive } from '../../vmm/ended.ts'
 import type { Seed } from '../seed/seed.ts'
 import type { Template, TemplateSource } from '../template/manifest.ts'
 
@@ -72,18 +71,6 @@ export async function startMachine({ id, source, template, seed, signal }: Start
   } catch (error) {
     await machine[Symbol.asyncDispose]()
     throw error
-  }
-}
-
-async function whileAlive<T>(machine: Machine, work: Promise<T>): Promise<T> {
-  const died = machine.ended.then((end) => endedError(end))
-  try {
-    return await Promise.race([work, died.then((error) => Promise.reject(error))])
-  } catch (error) {
-    work.catch(() => {}) // when the machine's end came first
-    if (!(error instanceof PyroError) || error.code !== 'guest_unresponsive') throw error
-    // The link breaks a moment before the VMM's end is known.
-    throw await Promise.race([died, new Promise((none) => setTimeout(() => none(error), 200))])
   }
 }
 

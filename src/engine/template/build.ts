@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PyroError } from '../../contract/errors.ts'
 import { connectGuest, type Guest, guestError } from '../../guest/client.ts'
+import { whileAlive } from '../../vmm/ended.ts'
 import { guestDevices, type Machine } from '../../vmm/vmm.ts'
 import { fileLock, reap } from '../../host/program.ts'
 import type { Paths } from '../../host/paths.ts'
@@ -16,7 +17,7 @@ import { findTemplate, manifestOf, type Template, type TemplateSource, templateA
 /** Cold boot under emulation on a busy host takes a tenth of this. */
 const bootTimeoutMs = 60_000
 /** A guest's clock may be off by this much; a boot with a corrected rate follows when it is off by more. */
-const clockTolerance = 0.0005
+const clockTolerance = 0.002
 const clockLimit = 0.005
 const clockTries = 3
 /** For how long the guest is left alone before it is suspended, so that forks do not resume amid unfinished work. */
@@ -74,7 +75,7 @@ async function buildTemplate(paths: Paths, source: TemplateSource, { progress, s
 async function bootTemplate(source: TemplateSource, template: Template, signal?: AbortSignal): Promise<Template> {
   let ratio = 1
   for (let tries = 0; tries < clockTries; tries++) {
-    const tscKhz = Math.round(template.tscKhz / ratio)
+    const tscKhz = Math.round(template.tscKhz * ratio)
     await rm(template.disk, { force: true })
     await copySparse(source.blankDisk, template.disk)
     await using machine = await source.vmm.boot({
@@ -86,7 +87,7 @@ async function bootTemplate(source: TemplateSource, template: Template, signal?:
       signal,
     })
     template = { ...template, tscKhz }
-    ratio = await prepareGuest(machine, signal)
+    ratio = await whileAlive(machine, prepareGuest(machine, signal))
     if (Math.abs(ratio - 1) > clockTolerance) continue
     await delay(settleMs, undefined, signal ? { signal } : {})
     await machine.suspend()

@@ -67,7 +67,7 @@ export function handshake(socket: Socket, { timeoutMs, signal }: HandshakeOption
     const finish = (error?: unknown) => {
       clearInterval(repeat)
       clearTimeout(deadline)
-      socket.off('data', onData).off('close', onClose).off('error', finish)
+      socket.off('data', onData).off('close', onClose).off('error', onError)
       signal?.removeEventListener('abort', onAbort)
       if (error !== undefined) return reject(error)
       socket.pause()
@@ -75,6 +75,7 @@ export function handshake(socket: Socket, { timeoutMs, signal }: HandshakeOption
       resolve()
     }
     const onClose = () => finish(new PyroError('guest_unresponsive', 'the guest hung up before it answered'))
+    const onError = (cause: Error) => finish(new PyroError('guest_unresponsive', 'the channel to the guest broke before it answered', { cause }))
     const onAbort = () => finish(signal?.reason)
 
     const repeat = setInterval(sendHello, helloIntervalMs)
@@ -84,7 +85,7 @@ export function handshake(socket: Socket, { timeoutMs, signal }: HandshakeOption
     )
     if (signal?.aborted) return onAbort()
     signal?.addEventListener('abort', onAbort)
-    socket.on('data', onData).on('close', onClose).on('error', finish)
+    socket.on('data', onData).on('close', onClose).on('error', onError)
     sendHello()
   })
 }

@@ -1,7 +1,11 @@
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
-import { type Monitored, monitor } from '../monitor.ts'
+import { type Monitored, type MonitorSpec, monitor } from '../monitor.ts'
 import { endedError } from '../ended.ts'
 import type { LaunchOptions, Machine, Vmm } from '../vmm.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
@@ -19,19 +23,19 @@ export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersio
 
     async boot({ into, ...options }) {
       const memory = { path: into.memory, mapping: 'own' as const, readOnly: false }
-      const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: false }), { path: into.state, write: true })
+      const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: false }), [])
       return {
         ...machineOf(options.id, launched),
         async suspend() {
           await launched.qmp.execute('stop')
-          await migrate(launched.qmp, 'migrate', `fd:${launched.descriptors['state']}`)
+          await save(launched.qmp, join(paths.sockets, options.id, 'state'), into.state)
         },
       }
     },
 
     async fork({ from, ...options }) {
       const memory = { path: from.memory, mapping: 'private' as const, readOnly: version.opensReadOnly }
-      const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: true }), { path: from.state, write: false })
+      const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: true }), [{ name: 'state', path: from.state, write: false }])
       try {
         await migrate(launched.qmp, 'migrate-incoming', `fd:${launched.descriptors['state']}`)
         await launched.qmp.execute('cont') // a machine that was stopped when it was saved stays so when loaded
@@ -50,7 +54,7 @@ interface Launched {
   descriptors: Record<string, number>
 }
 
-async function launch(paths: Paths, options: LaunchOptions, argv: string[], state: { path: string; write: boolean }): Promise<Launched> {
+async function launch(paths: Paths, options: LaunchOptions, argv: string[], open: MonitorSpec['open']): Promise<Launched> {
   const monitored = await monitor(
     paths,
     {
@@ -60,7 +64,7 @@ async function launch(paths: Paths, options: LaunchOptions, argv: string[], stat
       copies: options.copies ?? [],
       locks: (options.holds ?? []).map((path) => ({ path, exclusive: false })),
       listen: ['control', 'network', 'qmp'].map((name) => ({ name, file: name })),
-      open: [{ name: 'state', ...state }],
+      open,
       argv,
       console: { name: 'console', bytes: consoleBytes },
     },
@@ -72,6 +76,20 @@ async function launch(paths: Paths, options: LaunchOptions, argv: string[], stat
   } catch (error) {
     await monitored[Symbol.asyncDispose]()
     throw error
+  }
+}
+
+/** QEMU writes its state to a socket: older versions take no inherited descriptor for this direction. */
+async function save(qmp: Qmp, socketPath: string, statePath: string): Promise<void> {
+  const server = createServer()
+  try {
+    server.listen(socketPath)
+    await once(server, 'listening')
+    const connected = once(server, 'connection') as Promise<[Socket]>
+    const written = connected.then(([socket]) => pipeline(socket, createWriteStream(statePath, { mode: 0o600 })))
+    await Promise.all([migrate(qmp, 'migrate', `unix:${socketPath}`), written])
+  } finally {
+    server.close()
   }
 }
 

@@ -25,7 +25,9 @@ export class Qmp {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    createInterface({ input: socket }).on('line', (line) => this.#receive(line))
+    createInterface({ input: socket })
+      .on('line', (line) => this.#receive(line))
+      .on('error', () => {}) // 'close' follows
     socket.on('error', () => {})
     socket.on('close', () => this.#fail(new PyroError('vmm_exited', 'QEMU closed its control socket')))
   }

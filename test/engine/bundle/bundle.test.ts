@@ -6,7 +6,7 @@ import { PyroError } from '../../../src/contract/errors.ts'
 import { ensureBundle } from '../../../src/engine/bundle/bundle.ts'
 import type { ProgressEvent } from '../../../src/engine/progress.ts'
 import { type Paths, resolvePaths } from '../../../src/host/paths.ts'
-import { temporaryDirectory } from './temporary.ts'
+import { temporaryDirectory } from '../temporary.ts'
 
 const shared = resolvePaths()
 

@@ -5,7 +5,7 @@ import { before, test } from 'node:test'
 import { ensureBundle } from '../../../src/engine/bundle/bundle.ts'
 import { loadOrder } from '../../../src/engine/bundle/modules.ts'
 import { resolvePaths } from '../../../src/host/paths.ts'
-import { temporaryDirectory } from './temporary.ts'
+import { temporaryDirectory } from '../temporary.ts'
 
 const paths = resolvePaths()
 const tree = await temporaryDirectory()
