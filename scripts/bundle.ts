@@ -1,18 +1,21 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { answers } from '../src/cli/answers.ts'
 import { cliTable } from '../src/cli/table.ts'
 
 const root = join(import.meta.dirname, '..')
 
-/** The CLI's table is data: worked out from the contract here, so that a start need not load the schemas. */
-const tableAsData: Plugin = {
-  name: 'table-as-data',
+/** Functions that return plain data are called here, so that a start need not load the schemas, nor help the parser. */
+const calledEarly: Record<string, () => unknown> = { cliTable, answers }
+
+const resultsAsData: Plugin = {
+  name: 'results-as-data',
   setup({ onLoad }) {
-    onLoad({ filter: /\/src\/cli\/table\.ts$/ }, () => ({
-      contents: `const table = ${JSON.stringify(cliTable())}\nexport const cliTable = () => table`,
-      loader: 'js',
-    }))
+    onLoad({ filter: /\/src\/cli\/(table|answers)\.ts$/ }, ({ path }) => {
+      const name = basename(path) === 'table.ts' ? 'cliTable' : 'answers'
+      return { contents: `const data = ${JSON.stringify(calledEarly[name]?.())}\nexport const ${name} = () => data`, loader: 'js' }
+    })
   },
 }
 
@@ -32,7 +35,7 @@ export async function bundle(): Promise<void> {
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'none',
-    plugins: [tableAsData],
+    plugins: [resultsAsData],
     // commander and its like are CommonJS
     banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
     logLevel: 'warning',

@@ -52,7 +52,7 @@ export function build(table: CliTable, act: (invocation: Invocation) => void, be
 }
 
 function settle(command: Command): Command {
-  return command.exitOverride().showHelpAfterError().helpCommand(false).configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, 100) })
+  return command.exitOverride().showHelpAfterError().helpCommand(false).configureHelp({ helpWidth: 80 })
 }
 
 function leaf(spec: CommandSpec, act: (invocation: Invocation) => void, behind?: string[]): Command {

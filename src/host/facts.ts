@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -25,7 +26,7 @@ export async function remembered<T>(paths: Paths, name: string, key: string, fin
     // not known yet, or not readable: found out again
   }
   const value = await findOut()
-  const partial = `${file}.${process.pid}`
+  const partial = `${file}.${randomUUID()}`
   await mkdir(dirname(file), { recursive: true })
   await writeFile(partial, JSON.stringify({ key, value }))
   await rename(partial, file)

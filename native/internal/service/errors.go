@@ -1,9 +1,11 @@
 package service
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -11,7 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/internal/beneath"
+	"pyro/native/internal/file"
 	"pyro/native/internal/process"
+	"pyro/native/internal/tree"
 )
 
 // codes says what each failure is called on the wire. The first that fits counts.
@@ -28,6 +32,10 @@ var codes = []struct {
 	{process.ErrNoCommand, connect.CodeInvalidArgument},
 	{process.ErrNoStdin, connect.CodeFailedPrecondition},
 	{beneath.ErrRelative, connect.CodeInvalidArgument},
+	{file.ErrNotRegular, connect.CodeFailedPrecondition},
+	{tree.ErrUnsafe, connect.CodeInvalidArgument},
+	{tar.ErrHeader, connect.CodeInvalidArgument},
+	{io.ErrUnexpectedEOF, connect.CodeInvalidArgument},
 	{os.ErrProcessDone, connect.CodeNotFound},
 	{context.Canceled, connect.CodeCanceled},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},

@@ -74,10 +74,7 @@ func (s *Service) follow(ctx context.Context, exec *process.Exec, stdout, stderr
 // after a cut connection another call can go on.
 func (s *Service) Stdin(_ context.Context, stream *connect.ClientStream[agentv1.StdinRequest]) (*agentv1.StdinResponse, error) {
 	if !stream.Receive() {
-		if err := stream.Err(); err != nil {
-			return nil, err
-		}
-		return nil, invalid("the stream is empty")
+		return nil, missing(stream.Err())
 	}
 	exec, err := s.execs.Find(stream.Msg().GetExecId())
 	if err != nil {
