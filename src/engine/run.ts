@@ -5,6 +5,7 @@ import type { CallOptions, Engine } from './engine.ts'
 import { Capture } from './machine/capture.ts'
 import { exec } from './machine/exec.ts'
 import { launchMachine } from './machine/launch.ts'
+import { removeLeftovers } from './machine/leftovers.ts'
 import { newMachineId } from './machine/start.ts'
 import { guestVariables, shellCommand, workspacePath } from './machine/variables.ts'
 import { seedSource } from './seed/seed.ts'
@@ -40,6 +41,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     onStart: () => onPhase?.('start', id),
   })
   onPhase?.('execute', id)
+  const swept = removeLeftovers(engine.paths, id).catch(() => {}) // the next run tries again
   const end = await machine.whileAlive(
     exec(machine.guest, {
       argv: shellCommand(options.command),
@@ -51,6 +53,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     }),
   )
   life.end()
+  await swept
   if (end.timedOut) await output('stderr', Buffer.from(`command timed out after ${options.timeout_seconds}s\n`))
   return {
     vm_id: id,

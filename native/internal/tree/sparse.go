@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,7 +119,8 @@ func ustar(name string, kind byte, mode, size int64) []byte {
 // paxRecords are "LENGTH KEY=VALUE\n", the length counting its own digits.
 func paxRecords(records map[string]string) []byte {
 	var b []byte
-	for key, value := range records {
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		value := records[key]
 		rest := len(key) + len(value) + len(" =\n")
 		length := rest + len(strconv.Itoa(rest))
 		if rest+len(strconv.Itoa(length)) != length {

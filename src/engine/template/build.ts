@@ -47,7 +47,7 @@ export async function ensureTemplate(paths: Paths, source: TemplateSource, optio
 async function buildTemplate(paths: Paths, source: TemplateSource, { progress, signal }: BuildOptions): Promise<Template> {
   const key = templateKey(source)
   const partial = join(paths.templates, `.partial-${key}-${randomBytes(4).toString('hex')}`)
-  progress?.({ phase: 'template', detail: `building for ${source.environment.name} (once)` })
+  progress?.({ phase: 'template', detail: `booting ${source.environment.name} on ${source.vmm.name}, once` })
   await mkdir(partial, { mode: 0o700 })
   const held = await fileLock(paths, join(partial, 'lock'), { signal })
   try {

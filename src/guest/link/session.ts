@@ -17,7 +17,7 @@ export function openSession(socket: Socket): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
     const session = connect(authority, {
       createConnection: () => socket,
-      settings: { initialWindowSize: streamWindow, maxConcurrentStreams: 0, enablePush: false },
+      settings: { initialWindowSize: streamWindow, maxFrameSize: 256 * 1024, maxConcurrentStreams: 0, enablePush: false },
       maxSessionMemory: 1024,
       peerMaxConcurrentStreams: 1000,
     })

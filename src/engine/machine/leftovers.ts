@@ -1,0 +1,10 @@
+import { readdir } from 'node:fs/promises'
+import { reap } from '../../host/program.ts'
+import type { Paths } from '../../host/paths.ts'
+
+/** Removes what machines left whose monitor was killed: directories whose lock nobody holds. `own` is known to be alive. */
+export async function removeLeftovers(paths: Paths, own: string): Promise<void> {
+  const roots = [paths.machines, paths.sockets]
+  const entries = await Promise.all(roots.map((root) => readdir(root).catch(() => [])))
+  if (entries.flat().some((name) => name !== own)) await reap(paths, roots)
+}
