@@ -82,6 +82,8 @@ export interface Vmm {
   readonly name: VmmName
   /** Everything about the program that a suspended machine depends on, such as "QEMU 7.2.22 tcg cpu=max". */
   readonly identity: string
+  /** What does not hold on this host, in a sentence each; shown by `doctor`. */
+  readonly caveats: readonly string[]
   /** Starts from the kernel. `into` names files to be made: the memory is the guest's own as it runs, the state is written by `suspend`. */
   boot(options: LaunchOptions & { into: SuspendedMachine }): Promise<Machine & Suspendable>
   /** Starts as a copy of a suspended machine. */

@@ -36,7 +36,10 @@ export async function diagnose(engine: Engine, input: InputOf<typeof doctor>, op
     },
     vmms: await Promise.all(vmmNames.map(async (vmm) => judge(engine, vmm, boot))),
     vmm: boot.vmm,
-    checks: [{ name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details }],
+    checks: [
+      { name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details },
+      ...(await caveats(engine, boot.vmm)),
+    ],
   }
 }
 
@@ -64,6 +67,12 @@ async function tryBoot(engine: Engine, environment: string, installed: boolean, 
     const issue = error.hint === undefined ? error.message : `${error.message} (${error.hint})`
     return { vmm: null, issue, details: error.message }
   }
+}
+
+async function caveats({ paths, env }: Engine, name: string | null): Promise<Report['checks']> {
+  const known = vmmNames.find((vmm) => vmm === name)
+  if (!known) return []
+  return (await openVmm(paths, env, known)).caveats.map((details) => ({ name: 'isolation', status: 'fail', details }))
 }
 
 async function judge({ paths, env }: Engine, name: (typeof vmmNames)[number], boot: Boot): Promise<Report['vmms'][number]> {

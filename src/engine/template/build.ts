@@ -10,15 +10,12 @@ import { fileLock, reap } from '../../host/program.ts'
 import type { Paths } from '../../host/paths.ts'
 import { run } from '../process.ts'
 import type { Progress } from '../progress.ts'
-import { type ClockReading, clockRatio, readClock } from './clock.ts'
+import { clockRate, readClock } from './clock.ts'
 import { evictTemplates } from './evict.ts'
 import { findTemplate, manifestOf, type Template, type TemplateSource, templateAt, templateKey } from './manifest.ts'
 
 /** Cold boot under emulation on a busy host takes a tenth of this. */
 const bootTimeoutMs = 60_000
-/** A guest's clock may be off by this much; a boot with a corrected rate follows when it is off by more. */
-const clockTolerance = 0.002
-const clockLimit = 0.005
 const clockTries = 3
 /** For how long the guest is left alone before it is suspended, so that forks do not resume amid unfinished work. */
 const settleMs = 150
@@ -71,33 +68,28 @@ async function buildTemplate(paths: Paths, source: TemplateSource, { progress, s
   }
 }
 
-/** Boots, compares clocks, prepares and suspends; once more with a corrected rate when the guest's clock ran wrong. */
+/** Boots, compares clocks, prepares and suspends; again with a corrected rate when the guest's clock ran wrong. */
 async function bootTemplate(source: TemplateSource, template: Template, signal?: AbortSignal): Promise<Template> {
-  let ratio = 1
   for (let tries = 0; tries < clockTries; tries++) {
-    const tscKhz = Math.round(template.tscKhz * ratio)
     await rm(template.disk, { force: true })
     await copySparse(source.blankDisk, template.disk)
     await using machine = await source.vmm.boot({
       id: `template-${randomBytes(6).toString('hex')}`,
       shape: source.shape,
-      kernel: { ...source.kernel, tscKhz },
+      kernel: { ...source.kernel, tscKhz: template.tscKhz },
       drives: { environment: source.environment.rootfsImage, disk: template.disk },
       into: template,
       signal,
     })
-    template = { ...template, tscKhz }
-    ratio = await whileAlive(machine, prepareGuest(machine, signal))
-    if (Math.abs(ratio - 1) > clockTolerance) continue
-    await delay(settleMs, undefined, signal ? { signal } : {})
-    await machine.suspend()
-    return template
+    const rate = await whileAlive(machine, prepareGuest(machine, signal))
+    if (rate === 1) {
+      await delay(settleMs, undefined, signal ? { signal } : {})
+      await machine.suspend()
+      return template
+    }
+    template = { ...template, tscKhz: Math.round(template.tscKhz * rate) }
   }
-  const percent = (Math.abs(ratio - 1) * 100).toFixed(2)
-  if (Math.abs(ratio - 1) > clockLimit) {
-    throw new PyroError('guest_unavailable', `the guest's clock is off by ${percent} %`, { hint: 'the host is too busy to keep time: try again when it is less loaded' })
-  }
-  throw new PyroError('guest_unavailable', `the guest's clock stays off by ${percent} % after ${clockTries} boots`, { hint: 'try again when the host is less loaded' })
+  throw new PyroError('guest_unavailable', `the guest's clock runs wrong, also after ${clockTries - 1} corrections`, { hint: '`pyro doctor` says what works on this host' })
 }
 
 async function prepareGuest(machine: Machine, signal?: AbortSignal): Promise<number> {
@@ -105,16 +97,10 @@ async function prepareGuest(machine: Machine, signal?: AbortSignal): Promise<num
   try {
     const before = await readClock(guest)
     await prepare(guest)
-    return clockRatio(before, await later(guest, before))
+    return await clockRate(guest, before)
   } catch (error) {
     throw guestError(error, 'preparing a template')
   }
-}
-
-async function later(guest: Guest, before: ClockReading): Promise<ClockReading> {
-  const elapsedMs = Number(process.hrtime.bigint() - before.hostNs) / 1e6
-  await delay(Math.max(0, 500 - elapsedMs))
-  return readClock(guest)
 }
 
 async function prepare(guest: Guest): Promise<void> {

@@ -20,6 +20,7 @@ export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersio
   return {
     name: `qemu-${accelerator}`,
     identity: `QEMU ${version.text} ${accelerator}`,
+    caveats: version.opensReadOnly ? [] : [`QEMU ${version.text} opens a template's memory file for writing; from 8.2 on it is read-only to the VMM`],
 
     async boot({ into, ...options }) {
       const memory = { path: into.memory, mapping: 'own' as const, readOnly: false }
