@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { ratio, type Row, table } from './statistics.ts'
 import { commandLineRows } from './command-line.ts'
 import { forkRows } from './forks.ts'
 import { memoryRows } from './memory.ts'
+import { volumeRows } from './volume.ts'
 import { prepareSubject } from './subject.ts'
 
 /**
@@ -15,10 +15,11 @@ const groups: Record<string, (subject: Awaited<ReturnType<typeof prepareSubject>
   forks: forkRows,
   'command-line': commandLineRows,
   memory: memoryRows,
+  volume: volumeRows,
 }
 
 const named = process.argv.slice(2)
-const subject = await prepareSubject(join(import.meta.dirname, '..'), randomBytes(4).toString('hex'))
+const subject = await prepareSubject(join(import.meta.dirname, '..'))
 const rows: Row[] = []
 for (const [name, group] of Object.entries(groups)) {
   if (named.length > 0 && !named.includes(name)) continue

@@ -23,7 +23,7 @@ export interface Subject {
 }
 
 /** Installs and builds what the rows need, so that none of them pays for it. */
-export async function prepareSubject(root: string, _run: string): Promise<Subject> {
+export async function prepareSubject(root: string): Promise<Subject> {
   const engine: Engine = { paths: resolvePaths(), env: process.env }
   const progress = ({ phase, detail }: { phase: string; detail?: string }) => console.error(`[${phase}] ${detail ?? ''}`)
   await (await launchMachine(engine, { id: newMachineId(), environment, shape, progress }))[Symbol.asyncDispose]()

@@ -4,6 +4,7 @@ import { type LaunchedMachine, launchMachine } from '../../src/engine/machine/la
 import { newMachineId } from '../../src/engine/machine/start.ts'
 import { guestVariables, workspacePath } from '../../src/engine/machine/variables.ts'
 import type { SeedSource } from '../../src/engine/seed/seed.ts'
+import type { MachineShape } from '../../src/vmm/vmm.ts'
 import { environment, type Home } from './home.ts'
 
 export interface Executed extends ExecEnd {
@@ -37,8 +38,8 @@ export async function output(machine: LaunchedMachine, script: string | string[]
 }
 
 /** A machine that lives as long as its home, unless it is ended before. */
-export async function launch(home: Home, seed?: SeedSource): Promise<LaunchedMachine> {
-  return home.machines.use(await launchMachine(home.engine, { id: newMachineId(), environment, shape: { vcpuCount: 1, memMib: 1024 }, seed }))
+export async function launch(home: Home, { seed, shape = { vcpuCount: 1, memMib: 1024 } }: { seed?: SeedSource; shape?: MachineShape } = {}): Promise<LaunchedMachine> {
+  return home.machines.use(await launchMachine(home.engine, { id: newMachineId(), environment, shape, seed }))
 }
 
 /** A command line that no other process has: finds it, or its absence, in the guest. */

@@ -29,6 +29,7 @@ export const promises = {
   'fork.clock-rate': "a fork's clock keeps the host's rate",
   'fork.no-network': 'a guest has no network interface but lo',
   'fork.no-host': 'a guest sees no process and no file of the host',
+  'fork.shape': 'a machine has the CPUs and the memory that were asked for',
   'fork.independent': 'what one fork writes no other fork sees',
   'seed.exact': 'a seed arrives with its modes, links, hard links, times and bytes',
   'seed.archive': 'an archive seeds like the directory it was made from',
@@ -58,7 +59,6 @@ export const promises = {
   'env.whole-or-nothing': 'a pull installs the whole environment or nothing',
   'link.fresh-session': 'a session begins behind whatever bytes an earlier one left on the channel',
   'link.bounded': 'what a guest sends is bounded, and garbage is an error, not a hang',
-  'bundle.shape': 'a fork gets the same devices as its template, however many are in use',
 } as const
 
 export type PromiseId = keyof typeof promises

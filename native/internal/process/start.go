@@ -62,6 +62,8 @@ func start(place Place, spec Spec, ended func(*Exec)) (*Exec, error) {
 	return e, nil
 }
 
+const pipeSize = 256 << 10
+
 // open makes the pipes of a command and returns the command's ends.
 func (e *Exec) open(stdin bool) (files [3]uintptr, err error) {
 	var theirs []int
@@ -81,6 +83,8 @@ func (e *Exec) open(stdin bool) (files [3]uintptr, err error) {
 		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 			return nil, err
 		}
+		// Fewer turns between writer and reader; a system that refuses keeps its default.
+		unix.FcntlInt(uintptr(ends[mine]), unix.F_SETPIPE_SZ, pipeSize)
 		unix.SetNonblock(ends[mine], true)
 		f := os.NewFile(uintptr(ends[mine]), "pipe")
 		ours, theirs = append(ours, f), append(theirs, ends[other])

@@ -2,7 +2,10 @@
 package service
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -52,7 +55,18 @@ func (s *Service) Ping(context.Context, *agentv1.PingRequest) (*agentv1.PingResp
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &agentv1.PingResponse{Build: s.build, MonotonicNs: monotonic.Nano(), RealtimeNs: time.Now().UnixNano(), State: s.state}, nil
+	return &agentv1.PingResponse{Build: s.build, MonotonicNs: monotonic.Nano(), RealtimeNs: time.Now().UnixNano(), State: s.state, ResidentBytes: residentBytes()}, nil
+}
+
+// residentBytes is 0 where the kernel does not tell.
+func residentBytes() uint64 {
+	statm, _ := os.ReadFile("/proc/self/statm")
+	fields := bytes.Fields(statm)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+	return pages * uint64(os.Getpagesize())
 }
 
 // Prepare readies the machine to be suspended.

@@ -18,7 +18,7 @@ export function archiveKeyring(): string {
   return join(packageRoot(), 'environments', 'debian-12', 'archive-keyring.gpg')
 }
 
-/** A view of the archive apart from the host's own sources, keys, pins and package state. */
+/** A view of the archive's packages apart from the host's own sources, keys, pins and package state. */
 export interface Archive {
   /** Resolves to the fields of a package's newest version, such as `Version` and `Depends`. */
   show(name: string): Promise<Map<string, string>>
@@ -26,32 +26,56 @@ export interface Archive {
   download(name: string, directory: string): Promise<void>
 }
 
-/** Reads the archive's indices into `directory`. The host's proxy settings apply. */
+/** The same view of the archive's source packages. */
+export interface SourceArchive {
+  /** Downloads the upstream release of a source package into `directory`, checked against the signed index. */
+  source(name: string, directory: string): Promise<void>
+}
+
+/** Reads the indices of the archive's packages into `directory`. The host's proxy settings apply. */
 export async function openArchive(directory: string, signal?: AbortSignal): Promise<Archive> {
-  const configuration = join(directory, 'apt.conf')
-  await mkdir(join(directory, 'lists', 'partial'), { recursive: true })
-  await mkdir(join(directory, 'archives', 'partial'), { recursive: true })
-  await writeFile(join(directory, 'status'), '')
-  await writeFile(join(directory, 'sources.list'), `${sources.join('\n')}\n`)
-  await writeFile(configuration, aptConfiguration(directory))
-  const apt = (program: string, args: string[], cwd = directory) => run({ program, args: ['-c', configuration, ...args], cwd }, { signal })
-  try {
-    await apt('apt-get', ['-q', 'update', '-o', 'APT::Update::Error-Mode=any'])
-  } catch (error) {
-    throw unreachable(error)
-  }
+  const apt = await readIndices(directory, sources, signal)
   return {
     async show(name) {
       const text = await apt('apt-cache', ['show', '--no-all-versions', name])
       return new Map(text.split('\n').flatMap((line) => (/^[A-Z]/.test(line) ? [split(line)] : [])))
     },
     async download(name, target) {
-      try {
-        await apt('apt-get', ['-q', 'download', name], target)
-      } catch (error) {
-        throw unreachable(error)
-      }
+      await reaching(apt('apt-get', ['-q', 'download', name], target))
     },
+  }
+}
+
+/** Reads the indices of the archive's source packages into `directory`. The host's proxy settings apply. */
+export async function openSourceArchive(directory: string, signal?: AbortSignal): Promise<SourceArchive> {
+  const lines = sources.map((line) => line.replace(/^deb /, 'deb-src '))
+  const apt = await readIndices(directory, lines, signal)
+  return {
+    async source(name, target) {
+      await reaching(apt('apt-get', ['-q', 'source', '--download-only', '--tar-only', name], target))
+    },
+  }
+}
+
+type Apt = (program: string, args: string[], cwd?: string) => Promise<string>
+
+async function readIndices(directory: string, lines: string[], signal?: AbortSignal): Promise<Apt> {
+  const configuration = join(directory, 'apt.conf')
+  await mkdir(join(directory, 'lists', 'partial'), { recursive: true })
+  await mkdir(join(directory, 'archives', 'partial'), { recursive: true })
+  await writeFile(join(directory, 'status'), '')
+  await writeFile(join(directory, 'sources.list'), `${lines.join('\n')}\n`)
+  await writeFile(configuration, aptConfiguration(directory))
+  const apt: Apt = (program, args, cwd = directory) => run({ program, args: ['-c', configuration, ...args], cwd }, { signal })
+  await reaching(apt('apt-get', ['-q', 'update', '-o', 'APT::Update::Error-Mode=any']))
+  return apt
+}
+
+async function reaching(work: Promise<unknown>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    throw unreachable(error)
   }
 }
 

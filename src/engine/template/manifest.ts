@@ -6,7 +6,7 @@ import { fileIdentity } from '../../host/facts.ts'
 import type { Paths } from '../../host/paths.ts'
 
 /** Raised when what a template holds, or how it is made, changes. */
-const layoutVersion = 1
+const layoutVersion = 2
 
 /** A host's clock that is off by more than this against the template's is another clock. */
 const tscTolerance = 0.0005
@@ -38,6 +38,8 @@ interface Manifest {
   layoutVersion: number
   source: ReturnType<typeof describe>
   tscKhz: number
+  /** As the host measured its own when the template was built. */
+  hostTscKhz: number
   builtAt: string
   /** Path, size, mtime and inode of each file as it was when built. */
   files: Record<'memory' | 'state' | 'disk', string>
@@ -61,6 +63,7 @@ export function manifestOf(source: TemplateSource, template: Template): string {
     layoutVersion,
     source: describe(source),
     tscKhz: template.tscKhz,
+    hostTscKhz: source.kernel.tscKhz,
     builtAt: new Date().toISOString(),
     files: identities(template),
   }
@@ -86,7 +89,7 @@ export function findTemplate(paths: Paths, source: TemplateSource): { template: 
   const template = templateAt(directory, key, manifest.tscKhz)
   try {
     if (JSON.stringify(identities(template)) !== JSON.stringify(manifest.files)) return { missing: 'its files changed since it was built' }
-    if (Math.abs(manifest.tscKhz / source.kernel.tscKhz - 1) > tscTolerance) return { missing: "the host's clock runs at another rate now" }
+    if (Math.abs(manifest.hostTscKhz / source.kernel.tscKhz - 1) > tscTolerance) return { missing: "the host's clock runs at another rate now" }
     const now = new Date()
     utimesSync(template.lock, now, now)
   } catch {

@@ -55,8 +55,8 @@ verifies(['exec.once-per-id', 'run.at-most-once'], 'an id that was used is refus
 
 verifies(['run.timeout-is-result', 'run.timeout-kills-all'], 'a time-out keeps the output and kills grandchildren, detached ones too', async () => {
   const word = marker()
-  const child = `sh -c "exec -a ${word} sleep 1000"`
-  const script = `bash -c 'exec -a ${word} sleep 1000' & (setsid bash -c 'exec -a ${word} sleep 1000' &) ; trap '' TERM INT; printf before; ${child} ; while :; do sleep 1000; done`
+  const sleeper = `bash -c 'exec -a ${word} sleep 1000'`
+  const script = `${sleeper} & (setsid ${sleeper} &); (nohup ${sleeper} >/dev/null 2>&1 &); trap '' TERM INT; printf before; while :; do ${sleeper}; done`
   const { exitCode, timedOut, stdout } = await execute(machine, script, { timeoutMs: 1500 })
   assert.deepEqual([exitCode, timedOut, stdout.toString()], [124, true, 'before'])
   assert.deepEqual(await guestProcesses(machine, word), [])
@@ -101,7 +101,7 @@ verifies('exec.back-pressure', 'a command waits for its reader', async () => {
   const written = () => output(machine, 'stat -c %s progress 2>/dev/null || echo 0').then(Number)
   const gate = Promise.withResolvers<void>()
   let bytes = 0
-  const running = execute(machine, 'i=0; while [ $i -lt 400 ]; do head -c 65536 /dev/zero; printf . >>progress; i=$((i+1)); done', {
+  const running = execute(machine, 'i=0; while [ $i -lt 20 ]; do head -c 1048576 /dev/zero; printf . >>progress; i=$((i+1)); done', {
     onOutput: (_, data) => {
       bytes += data.length
       return gate.promise
@@ -110,20 +110,18 @@ verifies('exec.back-pressure', 'a command waits for its reader', async () => {
   // Held when what it wrote stays the same while another command, begun after it, does a lot of work.
   const held = await until('the command to be held', async () => {
     const before = await written()
-    await output(machine, 'head -c 20000000 /dev/zero | sha256sum')
+    await output(machine, 'head -c 5000000 /dev/zero | sha256sum')
     return before > 0 && before === (await written()) ? before : undefined
   })
-  assert.ok(held < 200, `${held * 64} KiB were taken from a command whose output nobody read`)
+  assert.ok(held < 10, `${held} MiB were taken from a command whose output nobody read`)
   gate.resolve()
   assert.equal((await running).exitCode, 0)
-  assert.equal(bytes, 400 * 65536)
+  assert.equal(bytes, 20 * 1048576)
 })
 
 verifies('run.workspace', 'a command is root in /workspace with a plain environment and an empty stdin', async () => {
-  const text = await output(machine, 'pwd; id -un; echo "$HOME:$LANG:$PATH"; env | cut -d= -f1 | sort | tr "\\n" " "; wc -c; readlink /proc/self/fd/0')
-  const [cwd, user, variables, names, read, stdin] = text.split('\n')
-  assert.deepEqual([cwd, user, read, stdin], ['/workspace', 'root', `${names}0`.slice((names ?? '').length), '/dev/null'])
-  assert.equal(variables, '/root:C.UTF-8:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin')
+  const text = await output(machine, 'pwd; id -un; echo "$HOME:$LANG:$PATH"; wc -c; readlink /proc/self/fd/0; ls -A')
+  assert.deepEqual(text.split('\n').slice(0, 5), ['/workspace', 'root', '/root:C.UTF-8:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', '0', '/dev/null'])
 })
 
 verifies('run.any-bytes', "events come in order, each stream's offsets without gap", async () => {

@@ -174,9 +174,11 @@ type PingResponse struct {
 	// Identifies the agent's build: what `pyro-agent --version` prints.
 	Build string `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
 	// The guest's CLOCK_MONOTONIC and CLOCK_REALTIME.
-	MonotonicNs   int64      `protobuf:"varint,2,opt,name=monotonic_ns,json=monotonicNs,proto3" json:"monotonic_ns,omitempty"`
-	RealtimeNs    int64      `protobuf:"varint,3,opt,name=realtime_ns,json=realtimeNs,proto3" json:"realtime_ns,omitempty"`
-	State         AgentState `protobuf:"varint,4,opt,name=state,proto3,enum=pyro.agent.v1.AgentState" json:"state,omitempty"`
+	MonotonicNs int64      `protobuf:"varint,2,opt,name=monotonic_ns,json=monotonicNs,proto3" json:"monotonic_ns,omitempty"`
+	RealtimeNs  int64      `protobuf:"varint,3,opt,name=realtime_ns,json=realtimeNs,proto3" json:"realtime_ns,omitempty"`
+	State       AgentState `protobuf:"varint,4,opt,name=state,proto3,enum=pyro.agent.v1.AgentState" json:"state,omitempty"`
+	// What the agent itself has in memory.
+	ResidentBytes uint64 `protobuf:"varint,5,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +239,13 @@ func (x *PingResponse) GetState() AgentState {
 		return x.State
 	}
 	return AgentState_AGENT_STATE_UNSPECIFIED
+}
+
+func (x *PingResponse) GetResidentBytes() uint64 {
+	if x != nil {
+		return x.ResidentBytes
+	}
+	return 0
 }
 
 type PrepareRequest struct {
@@ -1799,13 +1808,14 @@ var File_pyro_agent_v1_agent_proto protoreflect.FileDescriptor
 const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"\x19pyro/agent/v1/agent.proto\x12\rpyro.agent.v1\"\r\n" +
-	"\vPingRequest\"\x99\x01\n" +
+	"\vPingRequest\"\xc0\x01\n" +
 	"\fPingResponse\x12\x14\n" +
 	"\x05build\x18\x01 \x01(\tR\x05build\x12!\n" +
 	"\fmonotonic_ns\x18\x02 \x01(\x03R\vmonotonicNs\x12\x1f\n" +
 	"\vrealtime_ns\x18\x03 \x01(\x03R\n" +
 	"realtimeNs\x12/\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x19.pyro.agent.v1.AgentStateR\x05state\"\x91\x01\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x19.pyro.agent.v1.AgentStateR\x05state\x12%\n" +
+	"\x0eresident_bytes\x18\x05 \x01(\x04R\rresidentBytes\"\x91\x01\n" +
 	"\x0ePrepareRequest\x12-\n" +
 	"\x12environment_device\x18\x01 \x01(\tR\x11environmentDevice\x12\x1f\n" +
 	"\vdisk_device\x18\x02 \x01(\tR\n" +
