@@ -53,9 +53,9 @@ function commandLine({ memory, environmentImage, kernelImage, initramfs, tscKhz,
   const blank = `driver=null-co,size=${64 * 1024 ** 3},read-zeroes=on`
   return [
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-M', 'microvm,acpi=on,pit=on,pic=on,rtc=on,memory-backend=ram'],
-    ...['-accel', 'tcg,thread=multi,tb-size=64', '-cpu', 'max', '-smp', '1', '-m', String(memMib)],
+    ...['-accel', 'tcg,thread=multi,tb-size=64', '-cpu', 'max,erms=off', '-smp', '1', '-m', String(memMib)],
     ...['-object', `memory-backend-file,id=ram,size=${memMib}M,mem-path=${memory},share=off`],
-    ...['-kernel', kernelImage, '-initrd', initramfs, '-append', `console=ttyS0 quiet reboot=t panic=-1 no_timer_check tsc_early_khz=${tscKhz}`],
+    ...['-kernel', kernelImage, '-initrd', initramfs, '-append', `console=ttyS0 quiet reboot=t panic=-1 no_timer_check tsc_early_khz=${tscKhz} tsc=reliable`],
     ...['-serial', 'null', '-device', 'virtio-serial-device,max_ports=4', ...port('control'), ...port('network')],
     ...drive('environment', `${file(environmentImage)},readonly=on`),
     ...drive('disk', file(at('disk.img'))),

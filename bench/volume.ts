@@ -1,7 +1,7 @@
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec } from '../src/engine/machine/exec.ts'
-import type { LiveMachine } from '../src/engine/machine/start.ts'
+import type { LiveMachine } from '../src/engine/machine/attach.ts'
 import { ensureSeed } from '../src/engine/seed/seed.ts'
 import { startFork } from './forks.ts'
 import type { Row } from './statistics.ts'

@@ -1,6 +1,8 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { PyroError } from '../contract/errors.ts'
 import { version } from '../version.ts'
 import { rootNotes } from './help.ts'
+import { errorLines, errorObject, jsonText } from './render.ts'
 import type { CliTable, CommandSpec, OptionSpec } from './spec.ts'
 
 /** A command line, understood. */
@@ -28,10 +30,32 @@ export function parse(table: CliTable, argv: string[]): Invocation | Answered {
   try {
     program.parse(own, { from: 'user' })
   } catch (error) {
-    if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 }
-    throw error
+    if (error instanceof UsageFault) tell(error, own.includes('--json'))
+    else if (!(error instanceof CommanderError)) throw error
+    return { exitCode: error instanceof UsageFault || error.exitCode !== 0 ? 2 : 0 }
   }
   return invocation ?? { exitCode: 2 }
+}
+
+/** A command line that the parser refuses, and the command that it stopped at. */
+class UsageFault extends PyroError {
+  readonly command: Command
+
+  constructor(command: Command, message: string) {
+    const choices = command.commands.map((each) => each.name()).join(', ')
+    super('usage', message.replace(/^error: /, '').trim(), { hint: choices ? `choose one of: ${choices}` : `${words(command)} --help shows what it takes` })
+    this.command = command
+  }
+}
+
+function tell(fault: UsageFault, json: boolean): void {
+  if (json) process.stdout.write(`${jsonText(errorObject(fault))}\n`)
+  else process.stderr.write(errorLines(fault))
+  process.stderr.write(`\n${fault.command.helpInformation()}`)
+}
+
+function words(command: Command): string {
+  return command.parent ? `${words(command.parent)} ${command.name()}` : command.name()
 }
 
 /** The whole command tree, for parsing and for completion. */
@@ -52,7 +76,15 @@ export function build(table: CliTable, act: (invocation: Invocation) => void, be
 }
 
 function settle(command: Command): Command {
-  return command.exitOverride().showHelpAfterError().helpCommand(false).configureHelp({ helpWidth: 80 })
+  const refuse = (message: string) => {
+    throw new UsageFault(command, message)
+  }
+  return command
+    .exitOverride()
+    .configureOutput({ outputError: refuse })
+    .addHelpText('before', ({ error }) => (error ? refuse(`${words(command)} needs a command`) : '')) // help that nobody asked for
+    .helpCommand(false)
+    .configureHelp({ helpWidth: 80 })
 }
 
 function leaf(spec: CommandSpec, act: (invocation: Invocation) => void, behind?: string[]): Command {

@@ -11,12 +11,12 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 
 /** An error as `--json` prints it. */
 export function errorObject(error: PyroError): Record<string, unknown> {
-  return { ok: false, error: error.message, code: error.code, ...(error.hint !== undefined && { hint: error.hint }) }
+  return { ok: false, error: error.message, code: error.code, hint: error.hint }
 }
 
 /** An error as a person reads it. */
 export function errorLines(error: PyroError): string {
-  return [`[error] ${error.message}`, ...(error.hint === undefined ? [] : [`[hint] ${error.hint}`])].map((line) => `${line}\n`).join('')
+  return `[error] ${error.message}\n[hint] ${error.hint}\n`
 }
 
 export function yesNo(value: boolean): string {

@@ -29,6 +29,32 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes
 
+/** What to do next, where the place that failed knows nothing better. */
+const usualHints: Record<ErrorCode, string> = {
+  usage: 'add --help to the command to see what it takes',
+  invalid_argument: 'add --help to the command to see what it takes',
+  unknown_environment: '`pyro env list` shows what there is',
+  environment_not_installed: '`pyro env pull` installs it',
+  pull_failed: '`pyro env prune`, then the same command again, starts afresh',
+  bundle_missing: 'run scripts/setup, which builds it',
+  bundle_damaged: 'run scripts/setup, which builds it anew',
+  template_damaged: 'run the same command again: the template is built anew',
+  guest_unavailable: '`pyro doctor` says what is missing on this host',
+  vmm_missing: 'install QEMU: apt-get install qemu-system-x86',
+  vmm_exited: '`pyro doctor` boots a guest and says what works here',
+  guest_unresponsive: '`pyro doctor` boots a guest and says what works here',
+  guest_failed: 'run the same command again; if it fails again, please report it with PYRO_DEBUG=1 output',
+  seed_invalid: 'give a directory, or a .tar, .tar.gz, .tgz or .tar.zst file',
+  no_space: 'free some disk space, then run the same command again',
+  not_writable: 'check its owner and permissions',
+  path_too_long: 'set XDG_RUNTIME_DIR to a shorter directory, such as /run/user/$(id -u)',
+  missing_dependency: 'run scripts/setup, which installs it',
+  network_unavailable: 'run it without --network',
+  expired: 'allow more with --ttl-seconds',
+  canceled: 'run the same command again',
+  internal: 'this is a fault in pyro: please report it with PYRO_DEBUG=1 output',
+}
+
 interface ErrorOptions {
   /** What to do next, as a command where there is one. */
   hint?: string
@@ -40,13 +66,13 @@ interface ErrorOptions {
 export class PyroError extends Error {
   override readonly name = 'PyroError'
   readonly code: ErrorCode
-  readonly hint: string | undefined
+  readonly hint: string
   readonly details: Record<string, unknown>
 
   constructor(code: ErrorCode, message: string, { hint, details = {}, cause }: ErrorOptions = {}) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
-    this.hint = hint
+    this.hint = hint ?? usualHints[code]
     this.details = details
   }
 
@@ -58,10 +84,7 @@ export class PyroError extends Error {
     if (cause?.code === 'ENOSPC' || cause?.code === 'EDQUOT') return noSpace(cause.path ?? 'the disk', cause)
     if (cause?.code === 'EROFS' || cause?.code === 'EACCES') return notWritable(cause.path ?? 'a directory', cause)
     const message = thrown instanceof Error ? thrown.message : String(thrown)
-    return new PyroError('internal', message.split('\n', 1)[0] ?? 'unknown failure', {
-      hint: 'this is a fault in pyro: please report it with PYRO_DEBUG=1 output',
-      cause: thrown,
-    })
+    return new PyroError('internal', message.split('\n', 1)[0] ?? 'unknown failure', { cause: thrown })
   }
 }
 

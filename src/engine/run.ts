@@ -7,17 +7,19 @@ import { exec } from './machine/exec.ts'
 import { launchMachine } from './machine/launch.ts'
 import { removeLeftovers } from './machine/leftovers.ts'
 import { newMachineId } from './machine/start.ts'
-import { guestVariables, shellCommand, workspacePath } from './machine/variables.ts'
+import { shellCommand, workspacePath } from './machine/variables.ts'
 import { seedSource } from './seed/seed.ts'
 
 interface RunOptions extends CallOptions {
   /** Every byte as it comes; awaited, so that a slow reader holds the command. */
   onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void | Promise<void>) | undefined
   onPhase?: ((phase: 'create' | 'start' | 'execute', vmId: string) => void) | undefined
+  /** Called before the command runs without isolation, with the reason. */
+  onHostCompat?: ((reason: string) => void) | undefined
 }
 
 /** Runs one command in a machine of its own. Whatever happens, nothing of the machine is left. */
-export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOutput, onPhase, progress, signal }: RunOptions = {}): Promise<OutputOf<typeof run>> {
+export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOutput, onPhase, onHostCompat, progress, signal }: RunOptions = {}): Promise<OutputOf<typeof run>> {
   const options = parseInput(run, input)
   if (options.network) {
     throw new PyroError('network_unavailable', 'the guest has no network yet in this version', { hint: 'run it without --network' })
@@ -39,6 +41,8 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     signal: life.signal,
     progress,
     onStart: () => onPhase?.('start', id),
+    allowHostCompat: options.allow_host_compat,
+    onHostCompat,
   })
   onPhase?.('execute', id)
   const swept = removeLeftovers(engine.paths, id).catch(() => {}) // the next run tries again
@@ -46,7 +50,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     exec(machine.guest, {
       argv: shellCommand(options.command),
       cwd: workspacePath,
-      env: guestVariables,
+      env: machine.variables,
       timeoutMs: options.timeout_seconds * 1000,
       onOutput: output,
       signal: life.signal,
@@ -58,7 +62,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
   return {
     vm_id: id,
     environment: options.environment,
-    environment_version: machine.environment.version,
+    environment_version: machine.environment?.version ?? null,
     command: options.command,
     stdout: captures.stdout.text(),
     stderr: captures.stderr.text(),
@@ -69,8 +73,8 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     exit_code: end.exitCode,
     timed_out: end.timedOut,
     duration_ms: Math.round(end.durationUs / 1000),
-    execution_mode: 'guest_vsock',
-    metadata: { vmm: machine.vmm.name, environment_digest: machine.environment.digest },
+    execution_mode: machine.vmm.name === 'host' ? 'host_compat' : 'guest_vsock',
+    metadata: { vmm: machine.vmm.name, ...(machine.environment && { environment_digest: machine.environment.digest }) },
     cleanup: { vm_id: id, deleted: true, reason: 'post_exec_cleanup' },
   }
 }

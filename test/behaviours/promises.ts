@@ -57,6 +57,9 @@ export const promises = {
   'doctor.boots': 'doctor says PASS only after a guest has booted',
   'env.digest': 'an environment is verified against its digest, which is shown',
   'env.whole-or-nothing': 'a pull installs the whole environment or nothing',
+  'host.opt-in': 'no command runs on the host unless that was allowed and no guest boots, and then it is said',
+  'host.workspace': 'on the host a command starts in the workspace directory, with the seed in it and a plain environment',
+  'host.ends-all': 'what ran on the host ends with its machine, however pyro ends, and leaves nothing',
   'link.fresh-session': 'a session begins behind whatever bytes an earlier one left on the channel',
   'link.bounded': 'what a guest sends is bounded, and garbage is an error, not a hang',
 } as const

@@ -8,7 +8,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
+	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"pyro/native/internal/boot"
 	"pyro/native/internal/channel"
@@ -16,6 +20,14 @@ import (
 	"pyro/native/internal/unconfined"
 	"pyro/native/internal/workload"
 )
+
+// The parent-death signal is a setting of each thread, and the kernel sends
+// that of any: serve changes the one that its parent set, which is the main thread's.
+func init() {
+	if os.Getpid() != 1 {
+		runtime.LockOSThread()
+	}
+}
 
 // build is set by the linker.
 var build = "dev"
@@ -39,7 +51,7 @@ func main() {
 			os.Exit(1)
 		}
 	default:
-		fmt.Fprintln(os.Stderr, "usage: pyro-agent --version | serve --socket PATH --root DIR")
+		fmt.Fprintln(os.Stderr, "usage: pyro-agent --version | serve (--socket PATH | --listen FD) --root DIR")
 		os.Exit(2)
 	}
 }
@@ -74,26 +86,48 @@ func retry(name string, serve func() error) {
 	}
 }
 
-// serve runs until stdin ends.
+// serve runs until stdin ends, or with an inherited socket until SIGTERM: then
+// whoever made that socket watches over us, and our stdin says nothing.
 func serve(args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	socket := flags.String("socket", "", "path of the Unix socket to listen on")
+	inherited := flags.Int("listen", -1, "descriptor of the socket that listens, instead of --socket")
 	root := flags.String("root", "", "directory that stands for the guest's root")
 	flags.Parse(args)
-	if *socket == "" || *root == "" {
-		return fmt.Errorf("--socket and --root are needed")
+	if (*socket == "") == (*inherited < 0) || *root == "" {
+		return fmt.Errorf("--root and one of --socket and --listen are needed")
 	}
 	machine, err := unconfined.New(*root)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("unix", *socket)
+	listener, err := listen(*socket, *inherited)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
 	defer machine.Shutdown()
+	// A parent that is killed would take us with it by SIGKILL, and leave what runs here to nobody.
+	unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0)
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, unix.SIGTERM)
 	go channel.ServeListener(listener, service.New(build, machine).Session())
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
+	if *inherited < 0 {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			end <- unix.SIGTERM
+		}()
+	}
+	<-end
+	return nil
+}
+
+func listen(socket string, inherited int) (net.Listener, error) {
+	if inherited < 0 {
+		return net.Listen("unix", socket)
+	}
+	file := os.NewFile(uintptr(inherited), "listening socket")
+	defer file.Close()
+	unix.CloseOnExec(inherited)
+	return net.FileListener(file)
 }

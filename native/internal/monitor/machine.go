@@ -12,6 +12,7 @@ import (
 
 	"pyro/native/internal/event"
 	"pyro/native/internal/filelock"
+	"pyro/native/internal/reap"
 	"pyro/native/internal/sparse"
 )
 
@@ -57,7 +58,7 @@ func (m *machine) remove() error {
 	m.closeInherited()
 	var failures []error
 	for _, path := range m.made {
-		failures = append(failures, os.RemoveAll(path))
+		failures = append(failures, reap.Remove(path))
 	}
 	for _, lock := range m.locks {
 		lock.Close()

@@ -3,9 +3,12 @@ package process
 const (
 	// bufferLimit bounds what one stream of an exec may hold, in bytes.
 	bufferLimit = 1 << 20
-	// replay is how much of what was sent stays held, for a follower that comes
-	// back because its connection was cut before the bytes arrived.
+	// replay is how much of what was sent stays held at least, for a follower that
+	// comes back because its connection was cut before the bytes arrived. A
+	// follower's flow-control window has to be smaller.
 	replay = 256 << 10
+	// step is how much of what is older makes room at a time.
+	step = 64 << 10
 
 	smallestRing = 4 << 10
 )
@@ -23,15 +26,16 @@ type buffer struct {
 // grab returns room for the next bytes, to be filled before commit, or nil
 // while the buffer is full.
 func (b *buffer) grab() []byte {
-	if b.sent > replay {
-		b.start = max(b.start, b.sent-replay)
-	}
 	held := int(b.end - b.start)
-	if held == len(b.ring) {
-		if held >= bufferLimit {
-			return nil
-		}
+	switch {
+	case held < len(b.ring):
+	case held < bufferLimit:
 		b.grow(max(smallestRing, 2*len(b.ring)))
+	case b.sent <= b.start+replay:
+		return nil
+	default:
+		b.start += min(step, b.sent-replay-b.start)
+		held = int(b.end - b.start)
 	}
 	from := int(b.end) & (len(b.ring) - 1)
 	return b.ring[from : from+min(len(b.ring)-from, len(b.ring)-held)]

@@ -75,7 +75,7 @@ func list(dir string) ([]string, error) {
 func Directory(path string) (bool, error) {
 	parent, name := filepath.Split(filepath.Clean(path))
 	if strings.HasPrefix(name, Aside) {
-		return false, os.RemoveAll(path)
+		return false, Remove(path)
 	}
 	lock, abandoned, err := claim(path)
 	if lock != nil {
@@ -93,7 +93,7 @@ func Directory(path string) (bool, error) {
 		}
 		return false, err
 	}
-	return true, os.RemoveAll(condemned)
+	return true, Remove(condemned)
 }
 
 // claim takes the directory's lock. The lock is nil for a directory that never had one.

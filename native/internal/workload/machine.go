@@ -3,9 +3,11 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -16,7 +18,9 @@ import (
 
 const (
 	cgroupDir = "/sys/fs/cgroup"
-	// reserve is the memory that the workload leaves to the agent and the kernel, in bytes.
+	// reserve is what the workload leaves of the memory that is available before
+	// it starts, in bytes: when it runs out of its own, that ends one of its
+	// processes instead of starving the whole machine.
 	reserve = 32 << 20
 )
 
@@ -94,16 +98,29 @@ func (m *Machine) openGroup() error {
 		return err
 	}
 	// The limit stands on a group that the workload does not see.
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
+	available, err := availableMemory()
+	if err != nil {
 		return err
 	}
-	limit := int64(info.Totalram)*int64(info.Unit) - reserve
-	if err := pyro.Set("memory.max", fmt.Sprint(limit)); err != nil {
+	if err := pyro.Set("memory.max", fmt.Sprint(max(available-reserve, available/2))); err != nil {
 		return err
 	}
 	m.group, err = pyro.Child("workload")
 	return err
+}
+
+// availableMemory is what programs could use, in bytes.
+func availableMemory() (int64, error) {
+	content, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, found := strings.Cut(string(content), "MemAvailable:")
+	kib := int64(0)
+	if _, err := fmt.Sscan(rest, &kib); !found || err != nil {
+		return 0, errors.New("the kernel does not tell how much memory is available")
+	}
+	return kib << 10, nil
 }
 
 // startInit returns once the namespaces are complete.

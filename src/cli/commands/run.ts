@@ -10,6 +10,8 @@ export const run: CommandAction<typeof operation> = async (input, { engine, json
     signal,
     progress: progressLines(json),
     onPhase: (phase, id) => say(`phase=${phase} ${phase === 'create' ? `environment=${input.environment}` : `vm_id=${id}`}`),
+    // Said with --json too: nobody may miss it.
+    onHostCompat: (reason) => void process.stderr.write(`[warning] NO ISOLATION: the command runs on this host and may do there what you may (${reason})\n`),
     onOutput: json ? undefined : passOn,
   })
   if (json) process.stdout.write(`${jsonText(result)}\n`)

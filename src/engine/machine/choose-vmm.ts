@@ -17,13 +17,23 @@ const wishes: Record<string, readonly VmmName[]> = {
   'qemu-tcg': ['qemu-tcg'],
 }
 
+/** Whether PYRO_VMM asks for no VMM at all. */
+export function wantsHost(env: NodeJS.ProcessEnv): boolean {
+  return env['PYRO_VMM'] === 'host'
+}
+
 /** The VMMs to try, best first. `PYRO_VMM` narrows them. */
 export function wantedVmms(env: NodeJS.ProcessEnv): readonly VmmName[] {
   const wish = env['PYRO_VMM']
   if (!wish) return vmmNames
+  if (wantsHost(env)) {
+    throw new PyroError('guest_unavailable', 'PYRO_VMM=host runs commands on this host, without isolation: it needs --allow-host-compat (allow_host_compat) as well', {
+      hint: 'unset PYRO_VMM for a guest, or give --allow-host-compat if the command may do to this host whatever you may',
+    })
+  }
   const wanted = wishes[wish]
   if (!wanted) {
-    throw new PyroError('invalid_argument', `PYRO_VMM: unknown VMM '${wish}'`, { hint: `choose one of ${Object.keys(wishes).join(', ')}, or unset it` })
+    throw new PyroError('invalid_argument', `PYRO_VMM: unknown VMM '${wish}'`, { hint: `choose one of ${Object.keys(wishes).join(', ')}, host, or unset it` })
   }
   return wanted
 }

@@ -3,12 +3,15 @@ import { bootId, remembered, tscKhz } from '../../host/facts.ts'
 import { ensureBundle } from '../bundle/bundle.ts'
 import type { CallOptions, Engine } from '../engine.ts'
 import { type Environment, ensureEnvironment } from '../environment/environment.ts'
+import { findEntry } from '../environment/catalogue.ts'
 import { ensureSeed, type SeedSource } from '../seed/seed.ts'
 import { ensureTemplate } from '../template/build.ts'
 import { findTemplate, type Template, type TemplateSource } from '../template/manifest.ts'
-import { obstacle, openVmm, wantedVmms } from './choose-vmm.ts'
-import { type LiveMachine, startMachine } from './start.ts'
-import type { MachineShape, VmmName } from '../../vmm/vmm.ts'
+import type { LiveMachine } from './attach.ts'
+import { obstacle, openVmm, wantedVmms, wantsHost } from './choose-vmm.ts'
+import { startHostCompat } from './host-compat.ts'
+import { startMachine } from './start.ts'
+import type { MachineShape, Vmm, VmmName } from '../../vmm/vmm.ts'
 
 interface ResolveOptions extends CallOptions {
   /** A name of the catalogue. */
@@ -28,24 +31,46 @@ interface LaunchOptions extends ResolveOptions {
   seed?: SeedSource | undefined
   /** Called when all that has to be there is there. */
   onStart?: (() => void) | undefined
+  /** Allows a machine without isolation where no guest boots. */
+  allowHostCompat?: boolean | undefined
+  /** Called before anything runs without isolation, with the reason. */
+  onHostCompat?: ((reason: string) => void) | undefined
 }
 
 export interface LaunchedMachine extends LiveMachine {
-  environment: Environment
+  /** None on the host. */
+  environment: Environment | undefined
 }
 
 /** From a name to a running machine: installs, builds and packs what is missing on the way. */
-export async function launchMachine(engine: Engine, { id, seed, onStart, ...options }: LaunchOptions): Promise<LaunchedMachine> {
-  const [resolved, packed] = await Promise.all([resolveMachine(engine, options), seed && ensureSeed(engine.paths, seed, options)])
+export async function launchMachine(engine: Engine, { id, seed, onStart, allowHostCompat, onHostCompat, ...options }: LaunchOptions): Promise<LaunchedMachine> {
+  findEntry(options.environment)
+  const packing = seed && ensureSeed(engine.paths, seed, options)
+  const resolving = allowHostCompat ? resolveUnlessNone(engine, options) : resolveMachine(engine, options)
+  const [resolved, packed] = await Promise.all([resolving, packing])
+  if ('reason' in resolved) onHostCompat?.(resolved.reason)
   onStart?.()
-  const machine = await startMachine({ id, ...resolved, seed: packed, signal: options.signal })
-  return { ...machine, environment: resolved.environment }
+  const starting = 'reason' in resolved ? startHostCompat(engine, { id, seed: packed, signal: options.signal }) : startMachine({ id, ...resolved, seed: packed, signal: options.signal })
+  return { ...(await starting), environment: 'reason' in resolved ? undefined : resolved.environment }
 }
+
+/** As `resolveMachine`, but that no guest can boot here is an answer. */
+async function resolveUnlessNone(engine: Engine, options: ResolveOptions): Promise<ResolvedMachine | { reason: string }> {
+  if (wantsHost(engine.env)) return { reason: 'PYRO_VMM=host' }
+  try {
+    return await resolveMachine(engine, options)
+  } catch (error) {
+    if (error instanceof PyroError && noGuest.has(error.code)) return { reason: error.message }
+    throw error
+  }
+}
+
+const noGuest: ReadonlySet<string> = new Set(['guest_unavailable', 'vmm_missing'])
 
 /** The template for an environment and a shape on the best VMM of this host, made when it is missing. */
 export async function resolveMachine(engine: Engine, { environment: name, shape, ...options }: ResolveOptions): Promise<ResolvedMachine> {
-  const { paths, env } = engine
-  const wanted = wantedVmms(env)
+  const { paths } = engine
+  const candidates = await openVmms(engine, wantedVmms(engine.env))
   const environment = await ensureEnvironment(paths, name, options)
   const [bundle, khz] = await Promise.all([ensureBundle(paths, options), tscKhz(paths)])
   const source: Omit<TemplateSource, 'vmm'> = {
@@ -55,8 +80,20 @@ export async function resolveMachine(engine: Engine, { environment: name, shape,
     environment,
     blankDisk: bundle.blankDisk,
   }
-  const { vmm, template } = await firstThatBoots(engine, wanted, source, options)
+  const { vmm, template } = await firstThatBoots(engine, candidates, source, options)
   return { source: { ...source, vmm }, template, environment }
+}
+
+type Candidate = { vmm: Vmm } | { reason: string }
+
+/** Each VMM that may work here, or why it cannot. */
+function openVmms({ paths, env }: Engine, names: readonly VmmName[]): Promise<Candidate[]> {
+  return Promise.all(
+    names.map(async (name) => {
+      const reason = obstacle(name)
+      return reason ? { reason: `${name}: ${reason}` } : { vmm: await openVmm(paths, env, name) }
+    }),
+  )
 }
 
 /**
@@ -64,15 +101,14 @@ export async function resolveMachine(engine: Engine, { environment: name, shape,
  * nothing, so a VMM counts once a template was booted on it, to the agent's
  * answer. One that failed is not tried again until the host reboots, except the last resort.
  */
-async function firstThatBoots({ paths, env }: Engine, wanted: readonly VmmName[], source: Omit<TemplateSource, 'vmm'>, options: CallOptions) {
+async function firstThatBoots({ paths }: Engine, candidates: Candidate[], source: Omit<TemplateSource, 'vmm'>, options: CallOptions) {
   const reasons: string[] = []
-  for (const name of wanted) {
-    const reason = obstacle(name)
-    if (reason) {
-      reasons.push(`${name}: ${reason}`)
+  for (const candidate of candidates) {
+    if ('reason' in candidate) {
+      reasons.push(candidate.reason)
       continue
     }
-    const vmm = await openVmm(paths, env, name)
+    const { vmm } = candidate
     const found = findTemplate(paths, { ...source, vmm })
     if ('template' in found) return { vmm, template: found.template }
     let template: Template | undefined
@@ -86,10 +122,10 @@ async function firstThatBoots({ paths, env }: Engine, wanted: readonly VmmName[]
         throw error
       }
     }
-    const lastResort = name === wanted.at(-1)
-    const failure = lastResort ? await attempt() : await remembered(paths, `boot-${name}`, `${vmm.identity} ${source.bundleKey} ${bootId()}`, attempt)
+    const lastResort = candidate === candidates.at(-1)
+    const failure = lastResort ? await attempt() : await remembered(paths, `boot-${vmm.name}`, `${vmm.identity} ${source.bundleKey} ${bootId()}`, attempt)
     if (!failure) return { vmm, template: template ?? (await ensureTemplate(paths, { ...source, vmm }, options)) }
-    reasons.push(`${name}: ${failure}`)
+    reasons.push(`${vmm.name}: ${failure}`)
   }
   throw new PyroError('guest_unavailable', `guest boot unavailable: ${reasons.join('; ')}`, {
     hint: '`pyro doctor` says what is missing; `--allow-host-compat` (allow_host_compat) runs on the host, without isolation',

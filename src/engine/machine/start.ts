@@ -1,22 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { Guest } from '../../guest/client.ts'
-import { guestDevices, type Vmm } from '../../vmm/vmm.ts'
-import { whileAlive } from '../../vmm/ended.ts'
+import { guestDevices } from '../../vmm/vmm.ts'
 import type { Seed } from '../seed/seed.ts'
 import type { Template, TemplateSource } from '../template/manifest.ts'
-
-/** A fork answers in a fraction of a second; a host with no time to spare gets this much. */
-const answerTimeoutMs = 30_000
-
-/** A machine that is its own: forked, answering, with its disk and seed in place. */
-export interface LiveMachine extends AsyncDisposable {
-  readonly id: string
-  readonly pid: number
-  readonly guest: Guest
-  readonly vmm: Vmm
-  /** Waits for something the guest does; when the VMM dies meanwhile, fails with its last words. */
-  whileAlive<T>(work: Promise<T>): Promise<T>
-}
+import { attach, type LiveMachine } from './attach.ts'
+import { guestVariables } from './variables.ts'
 
 interface StartOptions {
   id: string
@@ -27,8 +14,8 @@ interface StartOptions {
 }
 
 /** Forks a template and makes the fork a machine of its own. Whatever fails, nothing is left. */
-export async function startMachine({ id, source, template, seed, signal }: StartOptions): Promise<LiveMachine> {
-  const forking = source.vmm.fork({
+export function startMachine({ id, source, template, seed, signal }: StartOptions): Promise<LiveMachine> {
+  const starting = source.vmm.fork({
     id,
     shape: source.shape,
     kernel: { ...source.kernel, tscKhz: template.tscKhz },
@@ -38,40 +25,7 @@ export async function startMachine({ id, source, template, seed, signal }: Start
     from: template,
     signal,
   })
-  // Loading the RPC library takes about as long as the fork does, so both happen at once.
-  const [{ connectGuest, guestError }, machine] = await Promise.all([import('../../guest/client.ts'), forking])
-  try {
-    const guest = await whileAlive(machine, machine.dialControl().then((socket) => connectGuest(socket, { timeoutMs: answerTimeoutMs, signal })))
-    await whileAlive(
-      machine,
-      guest.agent
-        .attach({
-          hostname: id,
-          machineId: randomBytes(16).toString('hex'),
-          realtimeNs: BigInt(Date.now()) * 1_000_000n,
-          entropy: randomBytes(64),
-          diskDevice: guestDevices.disk,
-          seedDevice: seed ? guestDevices.seed : '',
-        })
-        .catch((error: unknown) => {
-          throw guestError(error, 'attaching its disk')
-        }),
-    )
-    return {
-      id,
-      pid: machine.pid,
-      guest,
-      vmm: source.vmm,
-      whileAlive: (work) => whileAlive(machine, work),
-      async [Symbol.asyncDispose]() {
-        guest[Symbol.dispose]()
-        await machine[Symbol.asyncDispose]()
-      },
-    }
-  } catch (error) {
-    await machine[Symbol.asyncDispose]()
-    throw error
-  }
+  return attach({ id, vmm: source.vmm, variables: guestVariables, starting, devices: { disk: guestDevices.disk, seed: seed ? guestDevices.seed : '' }, signal })
 }
 
 export function newMachineId(): string {

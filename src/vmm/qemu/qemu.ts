@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
@@ -8,7 +9,7 @@ import type { Paths } from '../../host/paths.ts'
 import { type Monitored, type MonitorSpec, monitor } from '../monitor.ts'
 import { endedError } from '../ended.ts'
 import type { LaunchOptions, Machine, Vmm } from '../vmm.ts'
-import { type Accelerator, qemuArguments } from './arguments.ts'
+import { type Accelerator, machineModel, qemuArguments } from './arguments.ts'
 import { migrate, openQmp, type Qmp } from './qmp.ts'
 import type { QemuVersion } from './version.ts'
 
@@ -19,7 +20,7 @@ export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersio
   const configuration = { accelerator }
   return {
     name: `qemu-${accelerator}`,
-    identity: `QEMU ${version.text} ${accelerator}`,
+    identity: `QEMU ${version.text} ${accelerator} ${createHash('sha256').update(machineModel(accelerator).join('\0')).digest('hex').slice(0, 12)}`,
     caveats: version.opensReadOnly ? [] : [`QEMU ${version.text} opens a template's memory file for writing; from 8.2 on it is read-only to the VMM`],
 
     async boot({ into, ...options }) {

@@ -77,7 +77,13 @@ func (r rest) Read(p []byte) (int, error) { return r.in.Read(p) }
 
 // Client speaks to the agent over a connection that has shaken hands.
 func Client(conn net.Conn) (agentv1connect.AgentClient, error) {
-	transport := &http2.Transport{AllowHTTP: true}
+	// What is under way must be less than the agent holds for a follower.
+	settings := &http.Transport{HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}}
+	transport, err := http2.ConfigureTransports(settings)
+	if err != nil {
+		return nil, err
+	}
+	transport.AllowHTTP = true
 	session, err := transport.NewClientConn(conn)
 	if err != nil {
 		return nil, err
