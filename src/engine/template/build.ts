@@ -51,7 +51,8 @@ async function buildTemplate(paths: Paths, source: TemplateSource, { progress, s
     const template = await bootTemplate(source, templateAt(partial, key, source.kernel.tscKhz), signal)
     await writeFile(join(partial, 'manifest.json'), manifestOf(source, template))
     for (const path of [template.memory, template.state, template.disk]) {
-      await chmod(path, 0o444)
+      // QEMU before 8.2 opens the memory for writing even to map it privately.
+      await chmod(path, path === template.memory ? 0o600 : 0o400)
       await using file = await open(path)
       await file.sync()
     }
