@@ -1,6 +1,7 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { PyroError } from '../contract/errors.ts'
 import { version } from '../version.ts'
+import { shells } from './completion.ts'
 import { rootNotes } from './help.ts'
 import { errorLines, errorObject, jsonText } from './render.ts'
 import type { CliTable, CommandSpec, OptionSpec } from './spec.ts'
@@ -71,6 +72,12 @@ export function build(table: CliTable, act: (invocation: Invocation) => void, be
     parents.get(path.slice(0, -1).join(' '))?.addCommand(group)
     parents.set(path.join(' '), group)
   }
+  program.addCommand(
+    settle(new Command('completion'))
+      .description('Print a completion script for a shell')
+      .addArgument(new Argument('<SHELL>', 'Shell to complete in').choices(shells))
+      .addHelpText('after', '\nExample:\n  eval "$(pyro completion bash)"'),
+  )
   for (const spec of table.commands) parents.get(spec.path.slice(0, -1).join(' '))?.addCommand(leaf(spec, act, behind))
   return program
 }

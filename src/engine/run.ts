@@ -26,7 +26,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
   }
   const seed = options.seed_path === undefined ? undefined : await seedSource(options.seed_path)
   const id = newMachineId()
-  const life = lifetime(options.ttl_seconds, signal)
+  using life = lifetime(options.ttl_seconds, signal)
   const captures = { stdout: new Capture(capturedBytes), stderr: new Capture(capturedBytes) }
   const output = async (stream: 'stdout' | 'stderr', data: Uint8Array) => {
     captures[stream].add(data)
@@ -56,7 +56,6 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
       signal: life.signal,
     }),
   )
-  life.end()
   await swept
   if (end.timedOut) await output('stderr', Buffer.from(`command timed out after ${options.timeout_seconds}s\n`))
   return {
@@ -80,7 +79,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
 }
 
 /** Ends with the caller's patience or when the machine's time is over, whichever comes first. */
-function lifetime(ttlSeconds: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
+function lifetime(ttlSeconds: number, signal: AbortSignal | undefined): Disposable & { signal: AbortSignal } {
   const expiry = new AbortController()
   const timer = setTimeout(
     () => expiry.abort(new PyroError('expired', `the machine reached its time to live of ${ttlSeconds} s and was removed`, { hint: 'allow more with --ttl-seconds' })),
@@ -88,6 +87,6 @@ function lifetime(ttlSeconds: number, signal: AbortSignal | undefined): { signal
   )
   return {
     signal: signal ? AbortSignal.any([signal, expiry.signal]) : expiry.signal,
-    end: () => clearTimeout(timer),
+    [Symbol.dispose]: () => clearTimeout(timer),
   }
 }
