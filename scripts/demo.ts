@@ -1,6 +1,6 @@
 import { errorLines } from '../src/cli/render.ts'
 import { PyroError } from '../src/contract/errors.ts'
-import type { CallOptions, Engine } from '../src/engine/engine.ts'
+import type { Engine } from '../src/engine/engine.ts'
 import { pullEnvironment } from '../src/engine/environment/operations.ts'
 import { exec } from '../src/engine/machine/exec.ts'
 import { type LaunchedMachine, launchMachine, resolveMachine } from '../src/engine/machine/launch.ts'
@@ -35,21 +35,20 @@ const commandTimeoutMs = 300_000
 
 /** What happened otherwise than it should, in lines; nothing did when there are none. */
 async function demonstrate(engine: Engine, report: Report, signal: AbortSignal): Promise<string[]> {
-  const with_ = (progress: CallOptions['progress']): CallOptions => ({ progress, signal })
-  await report.step(`environment ${environment}`, (_, progress) => pullEnvironment(engine, { environment }, with_(progress)))
-  const source = await report.step(`source of ${project.name}, from Debian`, (_, progress) => projectSource(engine.paths, project.name, with_(progress)))
+  await report.step(`environment ${environment}`, (_, progress) => pullEnvironment(engine, { environment }, { progress, signal }))
+  const source = await report.step(`source of ${project.name}, from Debian`, (_, progress) => projectSource(engine.paths, project.name, { progress, signal }))
   const seed = { kind: 'archive' as const, path: source.archive }
-  await report.step(`seed ${source.directory}`, (_, progress) => ensureSeed(engine.paths, seed, with_(progress)))
+  await report.step(`seed ${source.directory}`, (_, progress) => ensureSeed(engine.paths, seed, { progress, signal }))
   await report.step(`template ${shape.vcpuCount} vCPU, ${shape.memMib} MiB`, async (outcome, progress) => {
-    const resolved = await resolveMachine(engine, { environment, shape, ...with_(progress) })
+    const resolved = await resolveMachine(engine, { environment, shape, progress, signal })
     outcome.vmm = resolved.source.vmm.name
   })
 
   const surprises: string[] = []
   const cwd = `${workspacePath}/${source.directory}`
   const fork = (name: string) =>
-    report.step(name, async (outcome) => {
-      const machine = await launchMachine(engine, { id: newMachineId(), environment, shape, seed, signal })
+    report.step(name, async (outcome, progress) => {
+      const machine = await launchMachine(engine, { id: newMachineId(), environment, shape, seed, progress, signal })
       Object.assign(outcome, { vmm: machine.vmm.name, result: 'running' })
       return machine
     })
