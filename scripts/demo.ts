@@ -123,7 +123,7 @@ try {
   report.table()
   for (const surprise of surprises) console.error(surprise)
   if (surprises.length > 0) process.exitCode = 1
-  else print('', 'Two machines, forked from one that was already running; what broke B left A alone.')
+  else print('', 'Two forks of one running machine: what broke B left A alone.')
 } catch (thrown) {
   process.stderr.write(errorLines(PyroError.from(thrown)))
   process.exitCode = 1

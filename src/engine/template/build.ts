@@ -49,13 +49,13 @@ async function buildTemplate(paths: Paths, source: TemplateSource, { progress, s
   const held = await fileLock(paths, join(partial, 'lock'), { signal })
   try {
     const template = await bootTemplate(source, templateAt(partial, key, source.kernel.tscKhz), signal)
-    await writeFile(join(partial, 'manifest.json'), manifestOf(source, template))
     for (const path of [template.memory, template.state, template.disk]) {
       // QEMU before 8.2 opens the memory for writing even to map it privately.
       await chmod(path, path === template.memory ? 0o600 : 0o400)
       await using file = await open(path)
       await file.sync()
     }
+    await writeFile(join(partial, 'manifest.json'), manifestOf(source, template))
     const directory = join(paths.templates, key)
     await reap(paths, [directory]) // one that was damaged; a machine that still uses it keeps its files open
     await rm(directory, { recursive: true, force: true })

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, utimesSync } from 'node:fs'
+import { readFileSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Kernel, MachineShape, SuspendedMachine, Vmm } from '../../vmm/vmm.ts'
-import { fileIdentity } from '../../host/facts.ts'
 import type { Paths } from '../../host/paths.ts'
 
 /** Raised when what a template holds, or how it is made, changes. */
-const layoutVersion = 2
+const layoutVersion = 3
 
 /** A host's clock that is off by more than this against the template's is another clock. */
 const tscTolerance = 0.0005
@@ -41,7 +40,7 @@ interface Manifest {
   /** As the host measured its own when the template was built. */
   hostTscKhz: number
   builtAt: string
-  /** Path, size, mtime and inode of each file as it was when built. */
+  /** Size, times and inode of each file as it was when built. */
   files: Record<'memory' | 'state' | 'disk', string>
 }
 
@@ -71,9 +70,13 @@ export function manifestOf(source: TemplateSource, template: Template): string {
 }
 
 function identities({ memory, state, disk }: Template): Manifest['files'] {
-  // The directory is renamed into place after this, so the path is left out.
-  const identity = (path: string) => fileIdentity(path).slice(path.length + 1)
   return { memory: identity(memory), state: identity(state), disk: identity(disk) }
+}
+
+/** Also names the time of the last change of any kind, which no program can set back. */
+function identity(path: string): string {
+  const { size, mtimeNs, ctimeNs, ino } = statSync(path, { bigint: true })
+  return `${size}:${mtimeNs}:${ctimeNs}:${ino}`
 }
 
 /** Looks a template up, and says why one that is there cannot be used. Marks it as used. */
