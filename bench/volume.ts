@@ -1,5 +1,6 @@
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { exec } from '../src/engine/machine/exec.ts'
 import type { LiveMachine } from '../src/engine/machine/attach.ts'
 import { ensureSeed } from '../src/engine/seed/seed.ts'
@@ -17,17 +18,11 @@ async function growth(machine: LiveMachine, work: () => Promise<unknown>): Promi
   globalThis.gc?.()
   const before = { host: process.memoryUsage.rss(), agent: await agentBytes() }
   const most = { ...before }
-  let going = true
-  const watch = (async () => {
-    while (going) {
-      most.host = Math.max(most.host, process.memoryUsage.rss())
-      most.agent = Math.max(most.agent, await agentBytes())
-      await new Promise((later) => setTimeout(later, 250))
-    }
-  })()
-  await work()
-  going = false
-  await watch
+  const ended = work().then(() => 'ended' as const)
+  do {
+    most.host = Math.max(most.host, process.memoryUsage.rss())
+    most.agent = Math.max(most.agent, await agentBytes())
+  } while ((await Promise.race([ended, delay(250)])) !== 'ended')
   return { host: (most.host - before.host) / mib, agent: (most.agent - before.agent) / mib }
 }
 
