@@ -54,7 +54,7 @@ async function output({ guest }: LiveMachine, bytes: number): Promise<void> {
 }
 
 async function writeFile({ guest }: LiveMachine): Promise<void> {
-  const chunk = new Uint8Array(256 * 1024).fill(7)
+  const chunk = new Uint8Array(64 * 1024).fill(7)
   await guest.agent.writeFile(
     (async function* () {
       yield { path: '/workspace/large' }

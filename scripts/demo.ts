@@ -25,7 +25,7 @@ const project = {
   // An emulated gcc takes three times as long to optimize.
   build: ['make', 'bzip2', 'CFLAGS=-O0 -D_FILE_OFFSET_BITS=64'],
   /** Compiles those anew that the flaw would change: the Makefile knows nothing of headers. */
-  rebuild: ['--what-if=bzlib.c', '--what-if=compress.c', '--what-if=decompress.c'],
+  rebuild: ['--what-if=bzlib.c', '--what-if=compress.c'],
   test: ['make', 'test'],
   /** The check sum of each block is no longer inverted at its end, as the file format has it. */
   flaw: { file: 'bzlib_private.h', replace: 's/crcVar = ~(crcVar);/crcVar = (crcVar);/' },
