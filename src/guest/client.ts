@@ -55,12 +55,14 @@ function guestOver(session: ClientHttp2Session): Guest {
   }
 }
 
+/** How it shows that the link broke. No call of ours is given a signal, so one that is cancelled was cut too. */
+const lostCodes: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled])
+
 /** Tells a failed call in the words of our errors. `doing` completes "while …". */
 export function guestError(thrown: unknown, doing: string): PyroError {
   if (thrown instanceof PyroError) return thrown
   const error = ConnectError.from(thrown)
-  if (error.code === Code.Canceled) return new PyroError('canceled', `canceled while ${doing}`, { cause: thrown })
-  if (error.code === Code.Unavailable || error.code === Code.Aborted) {
+  if (lostCodes.has(error.code)) {
     return new PyroError('guest_unresponsive', `lost the guest while ${doing}`, { cause: thrown })
   }
   return new PyroError('guest_failed', `the guest failed while ${doing}: ${printable(error.rawMessage)}`, { cause: thrown })

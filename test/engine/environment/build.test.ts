@@ -10,6 +10,7 @@ import { pullEnvironment as pull } from '../../../src/engine/environment/environ
 import { platformDirectory } from '../../../src/engine/environment/installed.ts'
 import { pruneEnvironments, pullEnvironment } from '../../../src/engine/environment/operations.ts'
 import { type Paths, resolvePaths } from '../../../src/host/paths.ts'
+import { verifies } from '../../behaviours/promises.ts'
 import { temporaryDirectory } from '../temporary.ts'
 
 /** The only tests that build an environment, which takes some 20 seconds. */
@@ -32,7 +33,7 @@ async function names(...paths: string[]): Promise<string[]> {
   return stdout.split('\n').filter(Boolean)
 }
 
-test('an image is named by its digest and has the size of every drive', async () => {
+verifies('env.digest', 'an image is named by its digest and has the size of every drive', async () => {
   const [file = ''] = (await readdir(join(image, '..'))).filter((name) => name.endsWith('.squashfs'))
   const manifest = JSON.parse(await readFile(join(image, '../environment.json'), 'utf8')) as { source_digest: string; content_bytes: number }
   assert.equal(file, `${manifest.source_digest.replace(':', '-')}.squashfs`)
@@ -75,7 +76,7 @@ function puller(paths: Paths) {
   return spawn(process.execPath, ['--input-type=module', '--eval', source], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
-test('a pull that is killed leaves only what prune removes; then two at once build one environment', async () => {
+verifies('env.whole-or-nothing', 'a pull that is killed leaves only what prune removes; then two at once build one environment', async () => {
   const paths = await privatePaths()
   const child = puller(paths)
   for await (const line of createInterface({ input: child.stdout })) {
@@ -95,7 +96,7 @@ test('a pull that is killed leaves only what prune removes; then two at once bui
   assert.ok(details.some((detail) => detail.startsWith('waiting for another')))
 })
 
-test('a pull that is canceled ends what it started and leaves nothing', async () => {
+verifies('env.whole-or-nothing', 'a pull that is canceled ends what it started and leaves nothing', async () => {
   const paths = await privatePaths()
   const canceler = new AbortController()
   const pulling = pull(paths, 'debian:12-base', { signal: canceler.signal, progress: ({ detail }) => detail === 'downloading packages' && canceler.abort() })

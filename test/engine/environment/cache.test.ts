@@ -9,6 +9,7 @@ import { lockFile } from '../../../src/engine/environment/install.ts'
 import { inspectEnvironment } from '../../../src/engine/environment/operations.ts'
 import { type Paths, resolvePaths } from '../../../src/host/paths.ts'
 import { fileLock } from '../../../src/host/program.ts'
+import { verifies } from '../../behaviours/promises.ts'
 import { temporaryDirectory } from '../temporary.ts'
 
 const entry = findEntry('debian:12-base')
@@ -53,7 +54,7 @@ test('an installed environment is used as it is', async () => {
   assert.deepEqual([shown.installed, shown.source_digest, shown.rootfs_image], [true, digest, rootfsImage])
 })
 
-test('an image that changed is refused with both digests and a way out', async () => {
+verifies('env.digest', 'an image that changed is refused with both digests and a way out', async () => {
   const paths = await emptyCache()
   const image = await installFake(paths)
   await ensureEnvironment(paths, entry.name)

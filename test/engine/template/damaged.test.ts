@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { resolveMachine } from '../../../src/engine/machine/launch.ts'
 import { findTemplate, manifestOf, type Template, templateAt } from '../../../src/engine/template/manifest.ts'
 import { ownCache } from '../../behaviours/cache.ts'
@@ -59,7 +58,7 @@ verifies('errors.template-damaged', 'a machine of a damaged template starts from
   )
 })
 
-test('anything that a template depends on gives it another key', async () => {
+verifies('errors.template-damaged', 'a template serves only what it was made from', async () => {
   const { paths } = temporaryHome({ XDG_CACHE_HOME: ownCache() }).engine
   for (const other of [
     { ...source, bundleKey: 'other' },
