@@ -1,4 +1,4 @@
-import { test, type TestContext } from 'node:test'
+import { test, type TestContext, type TestOptions } from 'node:test'
 
 /** What pyro promises, each with at least one test that verifies it. */
 export const promises = {
@@ -39,6 +39,7 @@ export const promises = {
   'life.interrupt': 'an interrupt ends the run with 128 and the signal, and leaves nothing',
   'life.killed': 'a killed pyro leaves no VMM, no lock and no directory',
   'life.vmm-death': 'a VMM that dies is noticed at once and its last words are told',
+  'life.monitor-death': 'when the monitor of a VMM is killed the VMM ends, and the next run removes what is left',
   'life.expiry': 'a machine ends when its time to live is over',
   'life.no-leftovers': 'a run that failed on the way leaves nothing behind',
   'private.directories': "state, cache and sockets are in the user's own directories, mode 0700",
@@ -69,7 +70,7 @@ export type PromiseId = keyof typeof promises
 type Body = (t: TestContext) => void | Promise<void>
 
 /** A test that verifies promises. Its ids are literals: `promises.test.ts` reads them from the source. */
-export function verifies(ids: PromiseId | PromiseId[], title: string, ...rest: [Body] | [{ skip?: string | false; timeout?: number }, Body]): void {
+export function verifies(ids: PromiseId | PromiseId[], title: string, ...rest: [Body] | [Pick<TestOptions, 'skip' | 'timeout' | 'todo'>, Body]): void {
   const [options, body] = rest.length === 1 ? [{}, rest[0]] : rest
   for (const id of [ids].flat()) if (!(id in promises)) throw new Error(`${title}: there is no promise '${id}'`)
   void test(title, options, body)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
-import { collect, startPyro } from '../behaviours/command-line.ts'
+import { collect, pyro, startPyro } from '../behaviours/command-line.ts'
 import { assertNothingLeft, commandLine, environment, type Home, processesUsing, remains, temporaryHome, until } from '../behaviours/home.ts'
 import { verifies } from '../behaviours/promises.ts'
 
@@ -75,4 +75,17 @@ verifies('life.vmm-death', 'a VMM that is killed is an error at once, with its c
   assert.match(error.error, /ended by SIGKILL/)
   assert.match(error.hint, /pyro doctor/)
   assert.deepEqual(remains(home), [])
+})
+
+verifies('life.monitor-death', 'a killed monitor takes its VMM along, and the next run removes the directory', async () => {
+  const child = startPyro(home, ['run', environment, '--json', '--', 'sleep', '1000'])
+  const ended = collect(child)
+  await until('the VMM', () => vmmOf(home))
+  const monitor = await until('its monitor', () => processesUsing(home.directory).find((pid) => commandLine(pid).endsWith('pyro-host monitor')))
+  process.kill(monitor, 'SIGKILL')
+  const { code, stdout } = await ended
+  assert.deepEqual([code, (JSON.parse(stdout.toString()) as { code: string }).code], [1, 'vmm_exited'])
+  await until('the end of the VMM', () => processesUsing(home.directory).length === 0)
+  assert.equal((await pyro(home, ['run', environment, '--', 'true'])).code, 0)
+  await assertNothingLeft(home)
 })

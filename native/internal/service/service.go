@@ -24,6 +24,7 @@ type Machine interface {
 	Root() int
 	Prepare(ctx context.Context, environment, disk string, warmUp [][]string) error
 	Attach(id workload.Identity, disk, seed string) error
+	SetClock(now time.Time) error
 	Sync() error
 	// Shutdown returns once everything is on the disk.
 	Shutdown() error
@@ -95,6 +96,11 @@ func (s *Service) Attach(_ context.Context, request *agentv1.AttachRequest) (*ag
 		return s.machine.Attach(id, request.GetDiskDevice(), request.GetSeedDevice())
 	}, agentv1.AgentState_AGENT_STATE_PREPARED)
 	return &agentv1.AttachResponse{}, err
+}
+
+// SetClock sets the time of day.
+func (s *Service) SetClock(_ context.Context, request *agentv1.SetClockRequest) (*agentv1.SetClockResponse, error) {
+	return &agentv1.SetClockResponse{}, fail(s.machine.SetClock(time.Unix(0, request.GetRealtimeNs())))
 }
 
 // Sync flushes everything.

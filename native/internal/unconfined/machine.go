@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,9 @@ func (m *Machine) Prepare(context.Context, string, string, [][]string) error { r
 func (m *Machine) Attach(workload.Identity, string, string) error {
 	return os.MkdirAll(filepath.Join(m.dir, "workspace"), 0o755)
 }
+
+// SetClock leaves the host's clock alone.
+func (m *Machine) SetClock(time.Time) error { return nil }
 
 // Directory maps a working directory into the directory of the machine.
 func (m *Machine) Directory(dir string) (string, error) {

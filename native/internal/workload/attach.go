@@ -24,9 +24,8 @@ func (m *Machine) Attach(id Identity, disk, seed string) error {
 	if err := reseed(id.Entropy); err != nil {
 		return err
 	}
-	now := unix.NsecToTimespec(id.Now.UnixNano())
-	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
-		return fmt.Errorf("set the clock: %w", err)
+	if err := m.SetClock(id.Now); err != nil {
+		return err
 	}
 	blank := m.blank
 	m.blank = nil
@@ -43,6 +42,15 @@ func (m *Machine) Attach(id Identity, disk, seed string) error {
 	})
 	unix.Close(int(m.root.Swap(int32(volumes.root))))
 	return err
+}
+
+// SetClock sets the time of day.
+func (m *Machine) SetClock(now time.Time) error {
+	value := unix.NsecToTimespec(now.UnixNano())
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &value); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	return nil
 }
 
 // changeRoot replaces the prepared root by the machine's own. It runs on the

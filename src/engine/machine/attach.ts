@@ -39,11 +39,12 @@ export async function attach({ id, vmm, variables, starting, devices, prepare, s
       await guest.agent.attach({
         hostname: id,
         machineId: randomBytes(16).toString('hex'),
-        realtimeNs: BigInt(Date.now()) * 1_000_000n,
+        realtimeNs: realtimeNs(),
         entropy: randomBytes(64),
         diskDevice: devices.disk,
         seedDevice: devices.seed,
       })
+      await guest.agent.setClock({ realtimeNs: realtimeNs() })
     }
     await whileAlive(
       machine,
@@ -67,4 +68,8 @@ export async function attach({ id, vmm, variables, starting, devices, prepare, s
     await machine[Symbol.asyncDispose]()
     throw error
   }
+}
+
+function realtimeNs(): bigint {
+  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n
 }

@@ -519,6 +519,87 @@ func (*AttachResponse) Descriptor() ([]byte, []int) {
 	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
+type SetClockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's CLOCK_REALTIME as the request is sent.
+	RealtimeNs    int64 `protobuf:"varint,1,opt,name=realtime_ns,json=realtimeNs,proto3" json:"realtime_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetClockRequest) Reset() {
+	*x = SetClockRequest{}
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetClockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetClockRequest) ProtoMessage() {}
+
+func (x *SetClockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetClockRequest.ProtoReflect.Descriptor instead.
+func (*SetClockRequest) Descriptor() ([]byte, []int) {
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SetClockRequest) GetRealtimeNs() int64 {
+	if x != nil {
+		return x.RealtimeNs
+	}
+	return 0
+}
+
+type SetClockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetClockResponse) Reset() {
+	*x = SetClockResponse{}
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetClockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetClockResponse) ProtoMessage() {}
+
+func (x *SetClockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetClockResponse.ProtoReflect.Descriptor instead.
+func (*SetClockResponse) Descriptor() ([]byte, []int) {
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
 type ExecRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the host, unique in the machine's life; at most 64 of [0-9a-zA-Z_-].
@@ -539,7 +620,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +632,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +645,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecRequest) GetExecId() string {
@@ -623,7 +704,7 @@ type ExecEvent struct {
 
 func (x *ExecEvent) Reset() {
 	*x = ExecEvent{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +716,7 @@ func (x *ExecEvent) String() string {
 func (*ExecEvent) ProtoMessage() {}
 
 func (x *ExecEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +729,7 @@ func (x *ExecEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecEvent.ProtoReflect.Descriptor instead.
 func (*ExecEvent) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExecEvent) GetEvent() isExecEvent_Event {
@@ -718,7 +799,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +811,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +824,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FollowRequest) GetExecId() string {
@@ -778,7 +859,7 @@ type StdinRequest struct {
 
 func (x *StdinRequest) Reset() {
 	*x = StdinRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +871,7 @@ func (x *StdinRequest) String() string {
 func (*StdinRequest) ProtoMessage() {}
 
 func (x *StdinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +884,7 @@ func (x *StdinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinRequest.ProtoReflect.Descriptor instead.
 func (*StdinRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StdinRequest) GetExecId() string {
@@ -830,7 +911,7 @@ type StdinResponse struct {
 
 func (x *StdinResponse) Reset() {
 	*x = StdinResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +923,7 @@ func (x *StdinResponse) String() string {
 func (*StdinResponse) ProtoMessage() {}
 
 func (x *StdinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +936,7 @@ func (x *StdinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinResponse.ProtoReflect.Descriptor instead.
 func (*StdinResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StdinResponse) GetAcceptedBytes() uint64 {
@@ -877,7 +958,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +970,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +983,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SignalRequest) GetExecId() string {
@@ -934,7 +1015,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1027,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1040,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type ReadFileRequest struct {
@@ -977,7 +1058,7 @@ type ReadFileRequest struct {
 
 func (x *ReadFileRequest) Reset() {
 	*x = ReadFileRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1070,7 @@ func (x *ReadFileRequest) String() string {
 func (*ReadFileRequest) ProtoMessage() {}
 
 func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1083,7 @@ func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
 func (*ReadFileRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReadFileRequest) GetPath() string {
@@ -1044,7 +1125,7 @@ type ReadFileResponse struct {
 
 func (x *ReadFileResponse) Reset() {
 	*x = ReadFileResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1137,7 @@ func (x *ReadFileResponse) String() string {
 func (*ReadFileResponse) ProtoMessage() {}
 
 func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1150,7 @@ func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
 func (*ReadFileResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReadFileResponse) GetInfo() *FileInfo {
@@ -1098,7 +1179,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1191,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1204,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FileInfo) GetSize() uint64 {
@@ -1161,7 +1242,7 @@ type WriteFileRequest struct {
 
 func (x *WriteFileRequest) Reset() {
 	*x = WriteFileRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1254,7 @@ func (x *WriteFileRequest) String() string {
 func (*WriteFileRequest) ProtoMessage() {}
 
 func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1267,7 @@ func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WriteFileRequest) GetPath() string {
@@ -1226,7 +1307,7 @@ type WriteFileResponse struct {
 
 func (x *WriteFileResponse) Reset() {
 	*x = WriteFileResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1319,7 @@ func (x *WriteFileResponse) String() string {
 func (*WriteFileResponse) ProtoMessage() {}
 
 func (x *WriteFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1332,7 @@ func (x *WriteFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileResponse.ProtoReflect.Descriptor instead.
 func (*WriteFileResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WriteFileResponse) GetInfo() *FileInfo {
@@ -1271,7 +1352,7 @@ type ReadTreeRequest struct {
 
 func (x *ReadTreeRequest) Reset() {
 	*x = ReadTreeRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1364,7 @@ func (x *ReadTreeRequest) String() string {
 func (*ReadTreeRequest) ProtoMessage() {}
 
 func (x *ReadTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1377,7 @@ func (x *ReadTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTreeRequest.ProtoReflect.Descriptor instead.
 func (*ReadTreeRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadTreeRequest) GetPath() string {
@@ -1322,7 +1403,7 @@ type ReadTreeResponse struct {
 
 func (x *ReadTreeResponse) Reset() {
 	*x = ReadTreeResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1415,7 @@ func (x *ReadTreeResponse) String() string {
 func (*ReadTreeResponse) ProtoMessage() {}
 
 func (x *ReadTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1428,7 @@ func (x *ReadTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTreeResponse.ProtoReflect.Descriptor instead.
 func (*ReadTreeResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReadTreeResponse) GetData() []byte {
@@ -1369,7 +1450,7 @@ type WriteTreeRequest struct {
 
 func (x *WriteTreeRequest) Reset() {
 	*x = WriteTreeRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1462,7 @@ func (x *WriteTreeRequest) String() string {
 func (*WriteTreeRequest) ProtoMessage() {}
 
 func (x *WriteTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1475,7 @@ func (x *WriteTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTreeRequest.ProtoReflect.Descriptor instead.
 func (*WriteTreeRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WriteTreeRequest) GetPath() string {
@@ -1429,7 +1510,7 @@ type WriteTreeResponse struct {
 
 func (x *WriteTreeResponse) Reset() {
 	*x = WriteTreeResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1522,7 @@ func (x *WriteTreeResponse) String() string {
 func (*WriteTreeResponse) ProtoMessage() {}
 
 func (x *WriteTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1535,7 @@ func (x *WriteTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTreeResponse.ProtoReflect.Descriptor instead.
 func (*WriteTreeResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WriteTreeResponse) GetEntries() uint64 {
@@ -1479,7 +1560,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1572,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1585,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 type SyncResponse struct {
@@ -1515,7 +1596,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1608,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1621,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 type ShutdownRequest struct {
@@ -1551,7 +1632,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1644,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1657,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 type ShutdownResponse struct {
@@ -1587,7 +1668,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1680,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1693,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 // Always the first event of Exec.
@@ -1626,7 +1707,7 @@ type ExecEvent_Started struct {
 
 func (x *ExecEvent_Started) Reset() {
 	*x = ExecEvent_Started{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1719,7 @@ func (x *ExecEvent_Started) String() string {
 func (*ExecEvent_Started) ProtoMessage() {}
 
 func (x *ExecEvent_Started) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1732,7 @@ func (x *ExecEvent_Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecEvent_Started.ProtoReflect.Descriptor instead.
 func (*ExecEvent_Started) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{8, 0}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *ExecEvent_Started) GetPid() int32 {
@@ -1673,7 +1754,7 @@ type ExecEvent_Output struct {
 
 func (x *ExecEvent_Output) Reset() {
 	*x = ExecEvent_Output{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1766,7 @@ func (x *ExecEvent_Output) String() string {
 func (*ExecEvent_Output) ProtoMessage() {}
 
 func (x *ExecEvent_Output) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1779,7 @@ func (x *ExecEvent_Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecEvent_Output.ProtoReflect.Descriptor instead.
 func (*ExecEvent_Output) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{8, 1}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{10, 1}
 }
 
 func (x *ExecEvent_Output) GetStream() OutputStream {
@@ -1740,7 +1821,7 @@ type ExecEvent_Exit struct {
 
 func (x *ExecEvent_Exit) Reset() {
 	*x = ExecEvent_Exit{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1833,7 @@ func (x *ExecEvent_Exit) String() string {
 func (*ExecEvent_Exit) ProtoMessage() {}
 
 func (x *ExecEvent_Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1846,7 @@ func (x *ExecEvent_Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecEvent_Exit.ProtoReflect.Descriptor instead.
 func (*ExecEvent_Exit) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{8, 2}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{10, 2}
 }
 
 func (x *ExecEvent_Exit) GetCode() int32 {
@@ -1835,7 +1916,11 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"diskDevice\x12\x1f\n" +
 	"\vseed_device\x18\x06 \x01(\tR\n" +
 	"seedDevice\"\x10\n" +
-	"\x0eAttachResponse\"\x93\x01\n" +
+	"\x0eAttachResponse\"2\n" +
+	"\x0fSetClockRequest\x12\x1f\n" +
+	"\vrealtime_ns\x18\x01 \x01(\x03R\n" +
+	"realtimeNs\"\x12\n" +
+	"\x10SetClockResponse\"\x93\x01\n" +
 	"\vExecRequest\x12\x17\n" +
 	"\aexec_id\x18\x01 \x01(\tR\x06execId\x12\x12\n" +
 	"\x04argv\x18\x02 \x03(\tR\x04argv\x12\x10\n" +
@@ -1922,11 +2007,12 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\fOutputStream\x12\x1d\n" +
 	"\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n" +
-	"\x14OUTPUT_STREAM_STDERR\x10\x022\xba\a\n" +
+	"\x14OUTPUT_STREAM_STDERR\x10\x022\x87\b\n" +
 	"\x05Agent\x12?\n" +
 	"\x04Ping\x12\x1a.pyro.agent.v1.PingRequest\x1a\x1b.pyro.agent.v1.PingResponse\x12H\n" +
 	"\aPrepare\x12\x1d.pyro.agent.v1.PrepareRequest\x1a\x1e.pyro.agent.v1.PrepareResponse\x12E\n" +
-	"\x06Attach\x12\x1c.pyro.agent.v1.AttachRequest\x1a\x1d.pyro.agent.v1.AttachResponse\x12>\n" +
+	"\x06Attach\x12\x1c.pyro.agent.v1.AttachRequest\x1a\x1d.pyro.agent.v1.AttachResponse\x12K\n" +
+	"\bSetClock\x12\x1e.pyro.agent.v1.SetClockRequest\x1a\x1f.pyro.agent.v1.SetClockResponse\x12>\n" +
 	"\x04Exec\x12\x1a.pyro.agent.v1.ExecRequest\x1a\x18.pyro.agent.v1.ExecEvent0\x01\x12B\n" +
 	"\x06Follow\x12\x1c.pyro.agent.v1.FollowRequest\x1a\x18.pyro.agent.v1.ExecEvent0\x01\x12D\n" +
 	"\x05Stdin\x12\x1b.pyro.agent.v1.StdinRequest\x1a\x1c.pyro.agent.v1.StdinResponse(\x01\x12E\n" +
@@ -1951,7 +2037,7 @@ func file_pyro_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_pyro_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_pyro_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_pyro_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_pyro_agent_v1_agent_proto_goTypes = []any{
 	(AgentState)(0),           // 0: pyro.agent.v1.AgentState
 	(OutputStream)(0),         // 1: pyro.agent.v1.OutputStream
@@ -1962,67 +2048,71 @@ var file_pyro_agent_v1_agent_proto_goTypes = []any{
 	(*PrepareResponse)(nil),   // 6: pyro.agent.v1.PrepareResponse
 	(*AttachRequest)(nil),     // 7: pyro.agent.v1.AttachRequest
 	(*AttachResponse)(nil),    // 8: pyro.agent.v1.AttachResponse
-	(*ExecRequest)(nil),       // 9: pyro.agent.v1.ExecRequest
-	(*ExecEvent)(nil),         // 10: pyro.agent.v1.ExecEvent
-	(*FollowRequest)(nil),     // 11: pyro.agent.v1.FollowRequest
-	(*StdinRequest)(nil),      // 12: pyro.agent.v1.StdinRequest
-	(*StdinResponse)(nil),     // 13: pyro.agent.v1.StdinResponse
-	(*SignalRequest)(nil),     // 14: pyro.agent.v1.SignalRequest
-	(*SignalResponse)(nil),    // 15: pyro.agent.v1.SignalResponse
-	(*ReadFileRequest)(nil),   // 16: pyro.agent.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),  // 17: pyro.agent.v1.ReadFileResponse
-	(*FileInfo)(nil),          // 18: pyro.agent.v1.FileInfo
-	(*WriteFileRequest)(nil),  // 19: pyro.agent.v1.WriteFileRequest
-	(*WriteFileResponse)(nil), // 20: pyro.agent.v1.WriteFileResponse
-	(*ReadTreeRequest)(nil),   // 21: pyro.agent.v1.ReadTreeRequest
-	(*ReadTreeResponse)(nil),  // 22: pyro.agent.v1.ReadTreeResponse
-	(*WriteTreeRequest)(nil),  // 23: pyro.agent.v1.WriteTreeRequest
-	(*WriteTreeResponse)(nil), // 24: pyro.agent.v1.WriteTreeResponse
-	(*SyncRequest)(nil),       // 25: pyro.agent.v1.SyncRequest
-	(*SyncResponse)(nil),      // 26: pyro.agent.v1.SyncResponse
-	(*ShutdownRequest)(nil),   // 27: pyro.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 28: pyro.agent.v1.ShutdownResponse
-	(*ExecEvent_Started)(nil), // 29: pyro.agent.v1.ExecEvent.Started
-	(*ExecEvent_Output)(nil),  // 30: pyro.agent.v1.ExecEvent.Output
-	(*ExecEvent_Exit)(nil),    // 31: pyro.agent.v1.ExecEvent.Exit
+	(*SetClockRequest)(nil),   // 9: pyro.agent.v1.SetClockRequest
+	(*SetClockResponse)(nil),  // 10: pyro.agent.v1.SetClockResponse
+	(*ExecRequest)(nil),       // 11: pyro.agent.v1.ExecRequest
+	(*ExecEvent)(nil),         // 12: pyro.agent.v1.ExecEvent
+	(*FollowRequest)(nil),     // 13: pyro.agent.v1.FollowRequest
+	(*StdinRequest)(nil),      // 14: pyro.agent.v1.StdinRequest
+	(*StdinResponse)(nil),     // 15: pyro.agent.v1.StdinResponse
+	(*SignalRequest)(nil),     // 16: pyro.agent.v1.SignalRequest
+	(*SignalResponse)(nil),    // 17: pyro.agent.v1.SignalResponse
+	(*ReadFileRequest)(nil),   // 18: pyro.agent.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),  // 19: pyro.agent.v1.ReadFileResponse
+	(*FileInfo)(nil),          // 20: pyro.agent.v1.FileInfo
+	(*WriteFileRequest)(nil),  // 21: pyro.agent.v1.WriteFileRequest
+	(*WriteFileResponse)(nil), // 22: pyro.agent.v1.WriteFileResponse
+	(*ReadTreeRequest)(nil),   // 23: pyro.agent.v1.ReadTreeRequest
+	(*ReadTreeResponse)(nil),  // 24: pyro.agent.v1.ReadTreeResponse
+	(*WriteTreeRequest)(nil),  // 25: pyro.agent.v1.WriteTreeRequest
+	(*WriteTreeResponse)(nil), // 26: pyro.agent.v1.WriteTreeResponse
+	(*SyncRequest)(nil),       // 27: pyro.agent.v1.SyncRequest
+	(*SyncResponse)(nil),      // 28: pyro.agent.v1.SyncResponse
+	(*ShutdownRequest)(nil),   // 29: pyro.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 30: pyro.agent.v1.ShutdownResponse
+	(*ExecEvent_Started)(nil), // 31: pyro.agent.v1.ExecEvent.Started
+	(*ExecEvent_Output)(nil),  // 32: pyro.agent.v1.ExecEvent.Output
+	(*ExecEvent_Exit)(nil),    // 33: pyro.agent.v1.ExecEvent.Exit
 }
 var file_pyro_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: pyro.agent.v1.PingResponse.state:type_name -> pyro.agent.v1.AgentState
 	5,  // 1: pyro.agent.v1.PrepareRequest.warm_up:type_name -> pyro.agent.v1.Command
-	29, // 2: pyro.agent.v1.ExecEvent.started:type_name -> pyro.agent.v1.ExecEvent.Started
-	30, // 3: pyro.agent.v1.ExecEvent.output:type_name -> pyro.agent.v1.ExecEvent.Output
-	31, // 4: pyro.agent.v1.ExecEvent.exit:type_name -> pyro.agent.v1.ExecEvent.Exit
-	18, // 5: pyro.agent.v1.ReadFileResponse.info:type_name -> pyro.agent.v1.FileInfo
-	18, // 6: pyro.agent.v1.WriteFileResponse.info:type_name -> pyro.agent.v1.FileInfo
+	31, // 2: pyro.agent.v1.ExecEvent.started:type_name -> pyro.agent.v1.ExecEvent.Started
+	32, // 3: pyro.agent.v1.ExecEvent.output:type_name -> pyro.agent.v1.ExecEvent.Output
+	33, // 4: pyro.agent.v1.ExecEvent.exit:type_name -> pyro.agent.v1.ExecEvent.Exit
+	20, // 5: pyro.agent.v1.ReadFileResponse.info:type_name -> pyro.agent.v1.FileInfo
+	20, // 6: pyro.agent.v1.WriteFileResponse.info:type_name -> pyro.agent.v1.FileInfo
 	1,  // 7: pyro.agent.v1.ExecEvent.Output.stream:type_name -> pyro.agent.v1.OutputStream
 	2,  // 8: pyro.agent.v1.Agent.Ping:input_type -> pyro.agent.v1.PingRequest
 	4,  // 9: pyro.agent.v1.Agent.Prepare:input_type -> pyro.agent.v1.PrepareRequest
 	7,  // 10: pyro.agent.v1.Agent.Attach:input_type -> pyro.agent.v1.AttachRequest
-	9,  // 11: pyro.agent.v1.Agent.Exec:input_type -> pyro.agent.v1.ExecRequest
-	11, // 12: pyro.agent.v1.Agent.Follow:input_type -> pyro.agent.v1.FollowRequest
-	12, // 13: pyro.agent.v1.Agent.Stdin:input_type -> pyro.agent.v1.StdinRequest
-	14, // 14: pyro.agent.v1.Agent.Signal:input_type -> pyro.agent.v1.SignalRequest
-	16, // 15: pyro.agent.v1.Agent.ReadFile:input_type -> pyro.agent.v1.ReadFileRequest
-	19, // 16: pyro.agent.v1.Agent.WriteFile:input_type -> pyro.agent.v1.WriteFileRequest
-	21, // 17: pyro.agent.v1.Agent.ReadTree:input_type -> pyro.agent.v1.ReadTreeRequest
-	23, // 18: pyro.agent.v1.Agent.WriteTree:input_type -> pyro.agent.v1.WriteTreeRequest
-	25, // 19: pyro.agent.v1.Agent.Sync:input_type -> pyro.agent.v1.SyncRequest
-	27, // 20: pyro.agent.v1.Agent.Shutdown:input_type -> pyro.agent.v1.ShutdownRequest
-	3,  // 21: pyro.agent.v1.Agent.Ping:output_type -> pyro.agent.v1.PingResponse
-	6,  // 22: pyro.agent.v1.Agent.Prepare:output_type -> pyro.agent.v1.PrepareResponse
-	8,  // 23: pyro.agent.v1.Agent.Attach:output_type -> pyro.agent.v1.AttachResponse
-	10, // 24: pyro.agent.v1.Agent.Exec:output_type -> pyro.agent.v1.ExecEvent
-	10, // 25: pyro.agent.v1.Agent.Follow:output_type -> pyro.agent.v1.ExecEvent
-	13, // 26: pyro.agent.v1.Agent.Stdin:output_type -> pyro.agent.v1.StdinResponse
-	15, // 27: pyro.agent.v1.Agent.Signal:output_type -> pyro.agent.v1.SignalResponse
-	17, // 28: pyro.agent.v1.Agent.ReadFile:output_type -> pyro.agent.v1.ReadFileResponse
-	20, // 29: pyro.agent.v1.Agent.WriteFile:output_type -> pyro.agent.v1.WriteFileResponse
-	22, // 30: pyro.agent.v1.Agent.ReadTree:output_type -> pyro.agent.v1.ReadTreeResponse
-	24, // 31: pyro.agent.v1.Agent.WriteTree:output_type -> pyro.agent.v1.WriteTreeResponse
-	26, // 32: pyro.agent.v1.Agent.Sync:output_type -> pyro.agent.v1.SyncResponse
-	28, // 33: pyro.agent.v1.Agent.Shutdown:output_type -> pyro.agent.v1.ShutdownResponse
-	21, // [21:34] is the sub-list for method output_type
-	8,  // [8:21] is the sub-list for method input_type
+	9,  // 11: pyro.agent.v1.Agent.SetClock:input_type -> pyro.agent.v1.SetClockRequest
+	11, // 12: pyro.agent.v1.Agent.Exec:input_type -> pyro.agent.v1.ExecRequest
+	13, // 13: pyro.agent.v1.Agent.Follow:input_type -> pyro.agent.v1.FollowRequest
+	14, // 14: pyro.agent.v1.Agent.Stdin:input_type -> pyro.agent.v1.StdinRequest
+	16, // 15: pyro.agent.v1.Agent.Signal:input_type -> pyro.agent.v1.SignalRequest
+	18, // 16: pyro.agent.v1.Agent.ReadFile:input_type -> pyro.agent.v1.ReadFileRequest
+	21, // 17: pyro.agent.v1.Agent.WriteFile:input_type -> pyro.agent.v1.WriteFileRequest
+	23, // 18: pyro.agent.v1.Agent.ReadTree:input_type -> pyro.agent.v1.ReadTreeRequest
+	25, // 19: pyro.agent.v1.Agent.WriteTree:input_type -> pyro.agent.v1.WriteTreeRequest
+	27, // 20: pyro.agent.v1.Agent.Sync:input_type -> pyro.agent.v1.SyncRequest
+	29, // 21: pyro.agent.v1.Agent.Shutdown:input_type -> pyro.agent.v1.ShutdownRequest
+	3,  // 22: pyro.agent.v1.Agent.Ping:output_type -> pyro.agent.v1.PingResponse
+	6,  // 23: pyro.agent.v1.Agent.Prepare:output_type -> pyro.agent.v1.PrepareResponse
+	8,  // 24: pyro.agent.v1.Agent.Attach:output_type -> pyro.agent.v1.AttachResponse
+	10, // 25: pyro.agent.v1.Agent.SetClock:output_type -> pyro.agent.v1.SetClockResponse
+	12, // 26: pyro.agent.v1.Agent.Exec:output_type -> pyro.agent.v1.ExecEvent
+	12, // 27: pyro.agent.v1.Agent.Follow:output_type -> pyro.agent.v1.ExecEvent
+	15, // 28: pyro.agent.v1.Agent.Stdin:output_type -> pyro.agent.v1.StdinResponse
+	17, // 29: pyro.agent.v1.Agent.Signal:output_type -> pyro.agent.v1.SignalResponse
+	19, // 30: pyro.agent.v1.Agent.ReadFile:output_type -> pyro.agent.v1.ReadFileResponse
+	22, // 31: pyro.agent.v1.Agent.WriteFile:output_type -> pyro.agent.v1.WriteFileResponse
+	24, // 32: pyro.agent.v1.Agent.ReadTree:output_type -> pyro.agent.v1.ReadTreeResponse
+	26, // 33: pyro.agent.v1.Agent.WriteTree:output_type -> pyro.agent.v1.WriteTreeResponse
+	28, // 34: pyro.agent.v1.Agent.Sync:output_type -> pyro.agent.v1.SyncResponse
+	30, // 35: pyro.agent.v1.Agent.Shutdown:output_type -> pyro.agent.v1.ShutdownResponse
+	22, // [22:36] is the sub-list for method output_type
+	8,  // [8:22] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
 	8,  // [8:8] is the sub-list for extension extendee
 	0,  // [0:8] is the sub-list for field type_name
@@ -2033,7 +2123,7 @@ func file_pyro_agent_v1_agent_proto_init() {
 	if File_pyro_agent_v1_agent_proto != nil {
 		return
 	}
-	file_pyro_agent_v1_agent_proto_msgTypes[8].OneofWrappers = []any{
+	file_pyro_agent_v1_agent_proto_msgTypes[10].OneofWrappers = []any{
 		(*ExecEvent_Started_)(nil),
 		(*ExecEvent_Output_)(nil),
 		(*ExecEvent_Exit_)(nil),
@@ -2044,7 +2134,7 @@ func file_pyro_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyro_agent_v1_agent_proto_rawDesc), len(file_pyro_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
