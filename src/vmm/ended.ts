@@ -4,7 +4,9 @@ import type { Machine, MachineEnd } from './vmm.ts'
 /** How the end of a VMM is told when nobody asked for it. */
 export function endedError({ code, signal, console }: MachineEnd): PyroError {
   const how = signal ? `was ended by ${signal}` : `exited with ${code ?? 'an unknown code'}`
-  const tail = console.trimEnd().split('\n').slice(-5).join(' | ').replace(/\p{Cc}/gu, ' ')
+  const lines = console.trimEnd().split('\n')
+  const panic = lines.findLastIndex((line) => line.includes('Kernel panic'))
+  const tail = (panic < 0 ? lines.slice(-5) : lines.slice(panic, panic + 5)).join(' | ').replace(/\p{Cc}/gu, ' ')
   return new PyroError('vmm_exited', `the virtual machine ${how}${tail && `; its last lines: ${tail}`}`, {
     hint: '`pyro doctor` boots a guest and says what works here',
     details: { console },

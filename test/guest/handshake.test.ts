@@ -1,28 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type Socket, connect } from 'node:net'
-import { join } from 'node:path'
-import { encodeFrame, frameLength, handshake } from '../../src/guest/link/handshake.ts'
+import type { Socket } from 'node:net'
+import { encodeFrame, handshake } from '../../src/guest/link/handshake.ts'
 import { connectGuest } from '../../src/guest/client.ts'
 import type { PyroError } from '../../src/contract/errors.ts'
 import { verifies } from '../behaviours/promises.ts'
-import { temporaryDirectory } from '../engine/temporary.ts'
+import { channel, nonceOf } from './agent.ts'
 
 const firstBytes = Buffer.from('PRI first bytes of the session')
-
-/** Two ends of one channel. */
-async function channel(): Promise<{ host: Socket; guest: Socket }> {
-  const path = join(await temporaryDirectory(), 'socket')
-  const server = createServer().listen(path)
-  await once(server, 'listening')
-  const connected = once(server, 'connection') as Promise<[Socket]>
-  const host = connect(path)
-  const [guest] = await connected
-  server.close()
-  for (const socket of [host, guest]) socket.on('error', () => {})
-  return { host, guest }
-}
 
 /** Answers hellos as an agent does, once `before` was sent. */
 function agent(guest: Socket, { before = Buffer.alloc(0), echoes = 1, pieces = Infinity }: { before?: Buffer; echoes?: number; pieces?: number } = {}): void {
@@ -33,10 +18,9 @@ function agent(guest: Socket, { before = Buffer.alloc(0), echoes = 1, pieces = I
   }
   guest.on('data', (chunk: Buffer) => {
     received = Buffer.concat([received, chunk])
-    const at = received.indexOf(encodeFrame('H', Buffer.alloc(0)))
-    if (answered || at < 0 || received.length < at + frameLength) return
+    const nonce = nonceOf(received)
+    if (answered || !nonce) return
     answered = true
-    const nonce = received.subarray(at + frameLength - 16, at + frameLength)
     send(Buffer.concat([before, ...Array.from({ length: echoes }, () => encodeFrame('E', nonce)), firstBytes]))
   })
 }

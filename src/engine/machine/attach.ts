@@ -71,5 +71,5 @@ export async function attach({ id, vmm, variables, starting, devices, prepare, s
 }
 
 function realtimeNs(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n
+  return BigInt(Date.now()) * 1_000_000n
 }

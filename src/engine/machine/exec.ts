@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { PyroError } from '../../contract/errors.ts'
 import { type Guest, guestError } from '../../guest/client.ts'
 import { OutputStream } from '../../guest/gen/pyro/agent/v1/agent_pb.ts'
 
@@ -25,6 +26,12 @@ export interface ExecEnd {
 
 const sigkill = 9
 
+const streamNames: Partial<Record<OutputStream, 'stdout' | 'stderr'>> = { [OutputStream.STDOUT]: 'stdout', [OutputStream.STDERR]: 'stderr' }
+
+function misbehaved(how: string): PyroError {
+  return new PyroError('guest_failed', `the guest ${how} while running a command`)
+}
+
 /**
  * Runs one process to its end. It is started at most once: a link that breaks
  * is an error, never a second try. Output that the guest sends out of order or
@@ -37,16 +44,22 @@ export async function exec({ agent }: Guest, { argv, cwd, env, timeoutMs, onOutp
     signal?.throwIfAborted()
     const events = agent.exec({ execId, argv, cwd, env: Object.entries(env).map(([key, value]) => `${key}=${value}`), timeoutMs: BigInt(timeoutMs) })
     signal?.addEventListener('abort', abort)
+    const seen = { stdout: 0n, stderr: 0n }
     for await (const { event } of events) {
       if (event.case === 'output') {
-        await onOutput(event.value.stream === OutputStream.STDERR ? 'stderr' : 'stdout', event.value.data)
+        const { stream, offset, data } = event.value
+        const name = streamNames[stream]
+        if (name === undefined || offset !== seen[name]) throw misbehaved('sent output out of order')
+        seen[name] += BigInt(data.length)
+        await onOutput(name, data)
       } else if (event.case === 'exit') {
         signal?.throwIfAborted()
         const { code, timedOut, durationUs } = event.value
+        if (code < 0 || code > 255) throw misbehaved(`sent the exit code ${code}`)
         return { exitCode: timedOut ? 124 : code, timedOut, durationUs: Number(durationUs) }
       }
     }
-    throw new Error('the output ended without an exit code')
+    throw misbehaved('sent no exit code')
   } catch (error) {
     signal?.throwIfAborted()
     throw guestError(error, 'running a command')

@@ -4,6 +4,7 @@ import { createWriteStream } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
 import { type Monitored, type MonitorSpec, monitor } from '../monitor.ts'
@@ -42,7 +43,8 @@ export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersio
         await migrate(launched.qmp, 'migrate-incoming', `fd:${launched.descriptors['state']}`)
         await launched.qmp.execute('cont') // a machine that was stopped when it was saved stays so when loaded
       } catch (error) {
-        throw await explained(launched, error)
+        launched.qmp.close()
+        throw await explained(launched.monitored, error)
       }
       return machineOf(options.id, launched)
     },
@@ -76,8 +78,7 @@ async function launch(paths: Paths, options: LaunchOptions, argv: string[], open
     const [socket, started] = await Promise.all([monitored.dial('qmp'), monitored.started])
     return { monitored, qmp: openQmp(socket), ...started }
   } catch (error) {
-    await monitored[Symbol.asyncDispose]()
-    throw error
+    throw await explained(monitored, error)
   }
 }
 
@@ -108,11 +109,10 @@ function machineOf(id: string, { monitored, qmp, pid }: Launched): Machine {
   }
 }
 
-/** Drops a machine that failed to start, and says why it ended if it did. */
-async function explained({ monitored, qmp }: Launched, error: unknown): Promise<unknown> {
-  qmp.close()
+/** Drops a machine that failed to start, and says why it ended if it did: its sockets vanish a moment before its end is known. */
+async function explained(monitored: Monitored, error: unknown): Promise<unknown> {
   const lost = error instanceof PyroError && error.code === 'vmm_exited'
-  const end = lost ? await Promise.race([monitored.ended, new Promise<undefined>((none) => setTimeout(() => none(undefined), 1000))]) : undefined
+  const end = lost ? await Promise.race([monitored.ended, delay(1000)]) : undefined
   await monitored[Symbol.asyncDispose]()
   return end ? endedError(end) : error
 }
