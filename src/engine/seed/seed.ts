@@ -68,12 +68,14 @@ export async function ensureSeed(paths: Paths, source: SeedSource, { progress, s
     signal?.throwIfAborted()
     program.send({ source, cache: paths.seeds, virtual_size: driveBytes })
     const packed = await program.next('seed')
+    const skipped = packed['skipped'] as Seed['skipped']
+    if (skipped.length > 0) progress?.({ phase: 'seed', detail: `left out: ${listed(skipped)}` })
     return {
       path: join(paths.seeds, String(packed['key']), 'seed.img'),
       digest: String(packed['digest']),
       entryCount: Number(packed['entry_count']),
       bytesWritten: Number(packed['bytes_written']),
-      skipped: packed['skipped'] as Seed['skipped'],
+      skipped,
     }
   } catch (error) {
     signal?.throwIfAborted()
@@ -81,4 +83,12 @@ export async function ensureSeed(paths: Paths, source: SeedSource, { progress, s
   } finally {
     signal?.removeEventListener('abort', abort)
   }
+}
+
+const listedAtMost = 5
+
+function listed(skipped: Seed['skipped']): string {
+  const named = skipped.slice(0, listedAtMost).map(({ path, type }) => `${path} (${type})`)
+  const more = skipped.length - named.length
+  return [...named, ...(more > 0 ? [`${more} more`] : [])].join(', ')
 }
