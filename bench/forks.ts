@@ -16,11 +16,11 @@ export function startFork({ resolved }: Subject, seed?: Seed): Promise<LiveMachi
   return startMachine({ id: newMachineId(), ...resolved, seed })
 }
 
-/** Resolves to the milliseconds that the agent counted from start to exit. */
+/** Resolves to the milliseconds that the agent needed for it, from taking up the call to its last event. */
 export async function runStatic({ guest }: LiveMachine): Promise<number> {
-  const { exitCode, durationUs } = await exec(guest, { argv: staticProgram, cwd: workspacePath, env: guestVariables, timeoutMs: 0, onOutput: () => {} })
+  const { exitCode, handledUs } = await exec(guest, { argv: staticProgram, cwd: workspacePath, env: guestVariables, timeoutMs: 0, onOutput: () => {} })
   if (exitCode !== 0) throw new Error(`${staticProgram.join(' ')} exited with ${exitCode}`)
-  return durationUs / 1000
+  return handledUs / 1000
 }
 
 async function createAndRun(subject: Subject, seed?: Seed): Promise<number> {

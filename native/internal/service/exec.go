@@ -15,6 +15,7 @@ type events = connect.ServerStream[agentv1.ExecEvent]
 
 // Exec runs a command and sends its events.
 func (s *Service) Exec(ctx context.Context, request *agentv1.ExecRequest, stream *events) error {
+	taken := time.Now()
 	if err := s.usable(); err != nil {
 		return err
 	}
@@ -34,16 +35,17 @@ func (s *Service) Exec(ctx context.Context, request *agentv1.ExecRequest, stream
 	if err := stream.Send(started); err != nil {
 		return err
 	}
-	return s.follow(ctx, exec, 0, 0, stream)
+	return s.follow(ctx, exec, taken, 0, 0, stream)
 }
 
 // Follow sends the events of an exec from the given offsets.
 func (s *Service) Follow(ctx context.Context, request *agentv1.FollowRequest, stream *events) error {
+	taken := time.Now()
 	exec, err := s.execs.Find(request.GetExecId())
 	if err != nil {
 		return fail(err)
 	}
-	return s.follow(ctx, exec, request.GetStdoutOffset(), request.GetStderrOffset(), stream)
+	return s.follow(ctx, exec, taken, request.GetStdoutOffset(), request.GetStderrOffset(), stream)
 }
 
 var outputStreams = [...]agentv1.OutputStream{
@@ -51,7 +53,7 @@ var outputStreams = [...]agentv1.OutputStream{
 	process.Stderr: agentv1.OutputStream_OUTPUT_STREAM_STDERR,
 }
 
-func (s *Service) follow(ctx context.Context, exec *process.Exec, stdout, stderr uint64, stream *events) error {
+func (s *Service) follow(ctx context.Context, exec *process.Exec, taken time.Time, stdout, stderr uint64, stream *events) error {
 	from := [...]uint64{process.Stdout: stdout, process.Stderr: stderr}
 	exit, err := s.execs.Follow(ctx, exec, from, func(which int, offset uint64, data []byte) error {
 		return stream.Send(&agentv1.ExecEvent{Event: &agentv1.ExecEvent_Output_{Output: &agentv1.ExecEvent_Output{
@@ -67,6 +69,7 @@ func (s *Service) follow(ctx context.Context, exec *process.Exec, stdout, stderr
 		TimedOut:   exit.TimedOut,
 		DurationUs: uint64(exit.Duration.Microseconds()),
 		OomKilled:  exit.OOMKilled,
+		HandledUs:  uint64(time.Since(taken).Microseconds()),
 	}}})
 }
 

@@ -22,6 +22,8 @@ export interface ExecEnd {
   timedOut: boolean
   /** As the guest's clock saw it, from start to end. */
   durationUs: number
+  /** What the agent needed for the call in all. */
+  handledUs: number
 }
 
 const sigkill = 9
@@ -54,9 +56,9 @@ export async function exec({ agent }: Guest, { argv, cwd, env, timeoutMs, onOutp
         await onOutput(name, data)
       } else if (event.case === 'exit') {
         signal?.throwIfAborted()
-        const { code, timedOut, durationUs } = event.value
+        const { code, timedOut, durationUs, handledUs } = event.value
         if (code < 0 || code > 255) throw misbehaved(`sent the exit code ${code}`)
-        return { exitCode: timedOut ? 124 : code, timedOut, durationUs: Number(durationUs) }
+        return { exitCode: timedOut ? 124 : code, timedOut, durationUs: Number(durationUs), handledUs: Number(handledUs) }
       }
     }
     throw misbehaved('sent no exit code')

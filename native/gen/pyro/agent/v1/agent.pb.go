@@ -1813,8 +1813,11 @@ type ExecEvent_Exit struct {
 	Signal   int32 `protobuf:"varint,2,opt,name=signal,proto3" json:"signal,omitempty"`
 	TimedOut bool  `protobuf:"varint,3,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
 	// From its start to its end as the guest's clock saw it.
-	DurationUs    uint64 `protobuf:"varint,4,opt,name=duration_us,json=durationUs,proto3" json:"duration_us,omitempty"`
-	OomKilled     bool   `protobuf:"varint,5,opt,name=oom_killed,json=oomKilled,proto3" json:"oom_killed,omitempty"`
+	DurationUs uint64 `protobuf:"varint,4,opt,name=duration_us,json=durationUs,proto3" json:"duration_us,omitempty"`
+	OomKilled  bool   `protobuf:"varint,5,opt,name=oom_killed,json=oomKilled,proto3" json:"oom_killed,omitempty"`
+	// From taking up this call to its last event: what the agent needed in all,
+	// its own bookkeeping around the process included.
+	HandledUs     uint64 `protobuf:"varint,6,opt,name=handled_us,json=handledUs,proto3" json:"handled_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1884,6 +1887,13 @@ func (x *ExecEvent_Exit) GetOomKilled() bool {
 	return false
 }
 
+func (x *ExecEvent_Exit) GetHandledUs() uint64 {
+	if x != nil {
+		return x.HandledUs
+	}
+	return 0
+}
+
 var File_pyro_agent_v1_agent_proto protoreflect.FileDescriptor
 
 const file_pyro_agent_v1_agent_proto_rawDesc = "" +
@@ -1928,7 +1938,7 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\x03env\x18\x04 \x03(\tR\x03env\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x05 \x01(\x04R\ttimeoutMs\x12\x14\n" +
-	"\x05stdin\x18\x06 \x01(\bR\x05stdin\"\xdc\x03\n" +
+	"\x05stdin\x18\x06 \x01(\bR\x05stdin\"\xfb\x03\n" +
 	"\tExecEvent\x12<\n" +
 	"\astarted\x18\x01 \x01(\v2 .pyro.agent.v1.ExecEvent.StartedH\x00R\astarted\x129\n" +
 	"\x06output\x18\x02 \x01(\v2\x1f.pyro.agent.v1.ExecEvent.OutputH\x00R\x06output\x123\n" +
@@ -1938,7 +1948,7 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\x06Output\x123\n" +
 	"\x06stream\x18\x01 \x01(\x0e2\x1b.pyro.agent.v1.OutputStreamR\x06stream\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\x1a\x8f\x01\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x1a\xae\x01\n" +
 	"\x04Exit\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\x12\x1b\n" +
@@ -1946,7 +1956,9 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\vduration_us\x18\x04 \x01(\x04R\n" +
 	"durationUs\x12\x1d\n" +
 	"\n" +
-	"oom_killed\x18\x05 \x01(\bR\toomKilledB\a\n" +
+	"oom_killed\x18\x05 \x01(\bR\toomKilled\x12\x1d\n" +
+	"\n" +
+	"handled_us\x18\x06 \x01(\x04R\thandledUsB\a\n" +
 	"\x05event\"r\n" +
 	"\rFollowRequest\x12\x17\n" +
 	"\aexec_id\x18\x01 \x01(\tR\x06execId\x12#\n" +
