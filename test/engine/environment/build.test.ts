@@ -6,10 +6,13 @@ import { createInterface } from 'node:readline'
 import { before, test } from 'node:test'
 import { promisify } from 'node:util'
 import * as contract from '../../../src/contract/environments.ts'
+import { findEntry } from '../../../src/engine/environment/catalogue.ts'
 import { pullEnvironment as pull } from '../../../src/engine/environment/environment.ts'
-import { platformDirectory } from '../../../src/engine/environment/installed.ts'
+import { lockFile } from '../../../src/engine/environment/install.ts'
+import { installName, platformDirectory } from '../../../src/engine/environment/installed.ts'
 import { pruneEnvironments, pullEnvironment } from '../../../src/engine/environment/operations.ts'
 import { type Paths, resolvePaths } from '../../../src/host/paths.ts'
+import { fileLock } from '../../../src/host/program.ts'
 import { verifies } from '../../behaviours/promises.ts'
 import { temporaryDirectory } from '../temporary.ts'
 
@@ -85,6 +88,7 @@ verifies('env.whole-or-nothing', 'a pull that is killed leaves only what prune r
   const left = await readdir(platformDirectory(paths))
   assert.equal(left.filter((name) => name.startsWith('.partial-')).length, 1)
   assert.equal(left.filter((name) => !name.startsWith('.')).length, 0)
+  await (await fileLock(paths, lockFile(paths, installName(findEntry('debian:12-base')))))[Symbol.asyncDispose]() // its holder goes a moment after the pull
   assert.equal((await pruneEnvironments({ paths, env: {} }, {})).count, 1)
   assert.deepEqual((await readdir(platformDirectory(paths))).filter((name) => !name.startsWith('.lock-')), [])
 
