@@ -5,7 +5,7 @@ import { PyroError } from '../contract/errors.ts'
 import { type HostProgram, startHostProgram } from '../host/program.ts'
 import type { Paths } from '../host/paths.ts'
 import { endedError } from './ended.ts'
-import type { MachineEnd } from './vmm.ts'
+import type { Machine, MachineEnd } from './vmm.ts'
 
 /** What `pyro-host monitor` is to do; its documentation is the Go type `Spec` in native/internal/monitor. */
 export interface MonitorSpec {
@@ -26,6 +26,9 @@ interface Started {
   /** What the descriptors of `listen`, `open` and `console` are called in it. */
   descriptors: Record<string, number>
 }
+
+/** The last of the console that is kept of every machine. */
+export const consoleBytes = 64 * 1024
 
 /** A VMM under its monitor: the process that holds the machine's lock, and ends it and its files when we go. */
 export interface Monitored extends AsyncDisposable {
@@ -74,4 +77,18 @@ function dial(path: string, program: HostProgram): Promise<Socket> {
     socket.once('error', (cause) => reject(new PyroError('vmm_exited', 'the virtual machine is gone', { cause })))
     program.child.once('close', () => socket.destroy())
   })
+}
+
+/** A monitored process as a machine. `release` is done before it is ended. */
+export function machineOf(id: string, pid: number, monitored: Monitored, release: () => void = () => {}): Machine {
+  return {
+    id,
+    pid,
+    dialControl: () => monitored.dial('control'),
+    ended: monitored.ended,
+    async [Symbol.asyncDispose]() {
+      release()
+      await monitored[Symbol.asyncDispose]()
+    },
+  }
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -59,22 +58,9 @@ func (m *Machine) SetClock(time.Time) error { return nil }
 
 // Directory maps a working directory into the directory of the machine.
 func (m *Machine) Directory(dir string) (string, error) {
-	if !path.IsAbs(dir) {
-		return "", beneath.ErrRelative
-	}
-	base, err := beneath.Open(m.root, "/")
-	if err != nil {
+	if err := beneath.EnsureWorkingDirectory(m.root, dir); err != nil {
 		return "", err
 	}
-	defer base.Close()
-	fd, err := base.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil && os.IsNotExist(err) && strings.HasPrefix(path.Clean(dir)+"/", "/workspace/") {
-		fd, err = base.Directory(dir)
-	}
-	if err != nil {
-		return "", err
-	}
-	unix.Close(fd)
 	return filepath.Join(m.dir, path.Clean(dir)), nil
 }
 

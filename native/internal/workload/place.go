@@ -2,12 +2,7 @@ package workload
 
 import (
 	"fmt"
-	"os"
-	"path"
-	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"pyro/native/internal/beneath"
 	"pyro/native/internal/cgroup"
@@ -16,22 +11,9 @@ import (
 
 // Directory makes a working directory that is missing below /workspace.
 func (m *Machine) Directory(dir string) (string, error) {
-	if !path.IsAbs(dir) {
-		return "", beneath.ErrRelative
-	}
-	base, err := beneath.Open(m.Root(), "/")
-	if err != nil {
+	if err := beneath.EnsureWorkingDirectory(m.Root(), dir); err != nil {
 		return "", err
 	}
-	defer base.Close()
-	fd, err := base.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil && os.IsNotExist(err) && strings.HasPrefix(path.Clean(dir)+"/", "/workspace/") {
-		fd, err = base.Directory(dir)
-	}
-	if err != nil {
-		return "", err
-	}
-	unix.Close(fd)
 	return dir, nil
 }
 

@@ -6,7 +6,7 @@ import { PyroError } from '../../contract/errors.ts'
 import { connectGuest, type Guest, guestError } from '../../guest/client.ts'
 import { whileAlive } from '../../vmm/ended.ts'
 import { guestDevices, type Machine } from '../../vmm/vmm.ts'
-import { fileLock, reap } from '../../host/program.ts'
+import { fileLock } from '../../host/program.ts'
 import type { Paths } from '../../host/paths.ts'
 import { run } from '../process.ts'
 import type { Progress } from '../progress.ts'
@@ -57,8 +57,7 @@ async function buildTemplate(paths: Paths, source: TemplateSource, { progress, s
     }
     await writeFile(join(partial, 'manifest.json'), manifestOf(source, template))
     const directory = join(paths.templates, key)
-    await reap(paths, [directory]) // one that was damaged; a machine that still uses it keeps its files open
-    await rm(directory, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true }) // one that was damaged; a machine that still uses it keeps its files open
     await rename(partial, directory)
     return templateAt(directory, key, template.tscKhz)
   } catch (error) {

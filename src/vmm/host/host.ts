@@ -1,9 +1,7 @@
 import { join } from 'node:path'
 import type { Paths } from '../../host/paths.ts'
-import { monitor } from '../monitor.ts'
+import { consoleBytes, machineOf, monitor } from '../monitor.ts'
 import type { Machine } from '../vmm.ts'
-
-const consoleBytes = 64 * 1024
 
 interface HostOptions {
   id: string
@@ -34,15 +32,7 @@ export async function startHostMachine(paths: Paths, { id, root, signal }: HostO
   )
   try {
     const { pid } = await monitored.started
-    return {
-      id,
-      pid,
-      dialControl: () => monitored.dial('control'),
-      ended: monitored.ended,
-      async [Symbol.asyncDispose]() {
-        await monitored[Symbol.asyncDispose]()
-      },
-    }
+    return machineOf(id, pid, monitored)
   } catch (error) {
     await monitored[Symbol.asyncDispose]()
     throw error

@@ -7,14 +7,12 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
-import { type Monitored, type MonitorSpec, monitor } from '../monitor.ts'
+import { consoleBytes, machineOf, type Monitored, type MonitorSpec, monitor } from '../monitor.ts'
 import { endedError } from '../ended.ts'
-import type { LaunchOptions, Machine, Vmm } from '../vmm.ts'
+import type { LaunchOptions, Vmm } from '../vmm.ts'
 import { type Accelerator, machineModel, qemuArguments } from './arguments.ts'
 import { migrate, openQmp, type Qmp } from './qmp.ts'
 import type { QemuVersion } from './version.ts'
-
-const consoleBytes = 64 * 1024
 
 /** QEMU's microvm machine, with hardware virtualization or emulated. */
 export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersion): Vmm {
@@ -28,7 +26,7 @@ export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersio
       const memory = { path: into.memory, mapping: 'own' as const, readOnly: false }
       const launched = await launch(paths, options, qemuArguments({ ...options, ...configuration, memory, incoming: false }), [])
       return {
-        ...machineOf(options.id, launched),
+        ...machineOf(options.id, launched.pid, launched.monitored, () => launched.qmp.close()),
         async suspend() {
           await launched.qmp.execute('stop')
           await save(launched.qmp, join(paths.sockets, options.id, 'state'), into.state)
@@ -46,7 +44,7 @@ export function qemu(paths: Paths, accelerator: Accelerator, version: QemuVersio
         launched.qmp.close()
         throw await explained(launched.monitored, error)
       }
-      return machineOf(options.id, launched)
+      return machineOf(options.id, launched.pid, launched.monitored, () => launched.qmp.close())
     },
   }
 }
@@ -93,19 +91,6 @@ async function save(qmp: Qmp, socketPath: string, statePath: string): Promise<vo
     await Promise.all([migrate(qmp, 'migrate', `unix:${socketPath}`), written])
   } finally {
     server.close()
-  }
-}
-
-function machineOf(id: string, { monitored, qmp, pid }: Launched): Machine {
-  return {
-    id,
-    pid,
-    dialControl: () => monitored.dial('control'),
-    ended: monitored.ended,
-    async [Symbol.asyncDispose]() {
-      qmp.close()
-      await monitored[Symbol.asyncDispose]()
-    },
   }
 }
 
