@@ -16,16 +16,26 @@ export function fileIdentity(path: string): string {
   return `${path}:${size}:${mtimeNs}:${ino}`
 }
 
+/** What was found out for `key`, if anything. */
+export function recalled<T>(paths: Paths, name: string, key: string): { value: T } | undefined {
+  try {
+    const known = JSON.parse(readFileSync(factFile(paths, name), 'utf8')) as { key: string; value: T }
+    return known.key === key ? known : undefined
+  } catch {
+    return undefined // not known yet, or not readable: to be found out again
+  }
+}
+
+function factFile(paths: Paths, name: string): string {
+  return join(paths.probes, `${name}.json`)
+}
+
 /** Finds something out once per `key`: remembered under `Paths.probes`, forgotten when the key changes. */
 export async function remembered<T>(paths: Paths, name: string, key: string, findOut: () => Promise<T>): Promise<T> {
-  const file = join(paths.probes, `${name}.json`)
-  try {
-    const known = JSON.parse(readFileSync(file, 'utf8')) as { key: string; value: T }
-    if (known.key === key) return known.value
-  } catch {
-    // not known yet, or not readable: found out again
-  }
+  const known = recalled<T>(paths, name, key)
+  if (known) return known.value
   const value = await findOut()
+  const file = factFile(paths, name)
   const partial = `${file}.${randomUUID()}`
   await mkdir(dirname(file), { recursive: true })
   await writeFile(partial, JSON.stringify({ key, value }))

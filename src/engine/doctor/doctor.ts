@@ -3,11 +3,13 @@ import { delimiter, join } from 'node:path'
 import { doctor } from '../../contract/doctor.ts'
 import { PyroError } from '../../contract/errors.ts'
 import { type InputOf, type OutputOf, parseInput } from '../../contract/operation.ts'
+import { recalled } from '../../host/facts.ts'
 import { vmmNames } from '../../vmm/vmm.ts'
 import { findBundle } from '../bundle/bundle.ts'
 import type { CallOptions, Engine } from '../engine.ts'
 import { inspectEnvironment } from '../environment/operations.ts'
 import { obstacle, openVmm } from '../machine/choose-vmm.ts'
+import { bootVerdict } from '../machine/launch.ts'
 import { runInVm } from '../run.ts'
 
 type Report = OutputOf<typeof doctor>
@@ -34,7 +36,7 @@ export async function diagnose(engine: Engine, input: InputOf<typeof doctor>, op
       catalog_version: environment.catalog_version,
       cache_dir: engine.paths.environments,
     },
-    vmms: await Promise.all(vmmNames.map(async (vmm) => judge(engine, vmm, boot))),
+    vmms: await Promise.all(vmmNames.map(async (vmm) => judge(engine, vmm, boot, bundle?.key))),
     vmm: boot.vmm,
     checks: [
       { name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details },
@@ -75,27 +77,18 @@ async function caveats({ paths, env }: Engine, name: string | null): Promise<Rep
   return (await openVmm(paths, env, known)).caveats.map((details) => ({ name: 'isolation', status: 'fail', details }))
 }
 
-async function judge({ paths, env }: Engine, name: (typeof vmmNames)[number], boot: Boot): Promise<Report['vmms'][number]> {
+async function judge({ paths, env }: Engine, name: (typeof vmmNames)[number], boot: Boot, bundleKey: string | undefined): Promise<Report['vmms'][number]> {
   if (name === boot.vmm) return { name, status: 'pass', details: 'booted a guest just now' }
   const reason = obstacle(name)
   if (reason) return { name, status: 'fail', details: reason }
   try {
-    await openVmm(paths, env, name)
+    const vmm = await openVmm(paths, env, name)
+    // What the last attempt told, in this boot of the host and with this kernel.
+    const failure = bundleKey === undefined ? undefined : recalled<string>(paths, ...bootVerdict(vmm, bundleKey))?.value
+    return failure ? { name, status: 'fail', details: `no guest boots on it: ${failure}` } : { name, status: 'unknown', details: 'installed; no guest was booted on it' }
   } catch (error) {
     return { name, status: 'fail', details: PyroError.from(error).message }
   }
-  return verdict(paths.probes, name)
-}
-
-/** What the last attempt to boot on it told, in this boot of the host. */
-function verdict(probes: string, name: string): Report['vmms'][number] {
-  try {
-    const { value } = JSON.parse(readFileSync(join(probes, `boot-${name}.json`), 'utf8')) as { value: string }
-    if (value) return { name, status: 'fail', details: `no guest boots on it: ${value}` }
-  } catch {
-    // not tried
-  }
-  return { name, status: 'unknown', details: 'installed; no guest was booted on it' }
 }
 
 function kvm(): Report['kvm'] {

@@ -123,7 +123,7 @@ async function firstThatBoots({ paths }: Engine, candidates: Candidate[], source
       }
     }
     const lastResort = candidate === candidates.at(-1)
-    const failure = lastResort ? await attempt() : await remembered(paths, `boot-${vmm.name}`, `${vmm.identity} ${source.bundleKey} ${bootId()}`, attempt)
+    const failure = lastResort ? await attempt() : await remembered(paths, ...bootVerdict(vmm, source.bundleKey), attempt)
     if (!failure) return { vmm, template: template ?? (await ensureTemplate(paths, { ...source, vmm }, options)) }
     reasons.push(`${vmm.name}: ${failure}`)
   }
@@ -131,6 +131,11 @@ async function firstThatBoots({ paths }: Engine, candidates: Candidate[], source
     hint: '`pyro doctor` says what is missing; `--allow-host-compat` (allow_host_compat) runs on the host, without isolation',
     details: { reasons },
   })
+}
+
+/** Name and key under which it is remembered why a VMM did not boot our kernel; empty text when it did. */
+export function bootVerdict(vmm: Vmm, bundleKey: string): [name: string, key: string] {
+  return [`boot-${vmm.name}`, `${vmm.identity} ${bundleKey} ${bootId()}`]
 }
 
 /** How it shows that a VMM does not run our kernel, as opposed to a host that lacks space or a file. */
