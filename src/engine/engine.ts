@@ -1,5 +1,5 @@
 import type { Paths } from '../host/paths.ts'
-import type { Progress } from './progress.ts'
+import type { Progress } from '../contract/progress.ts'
 
 /** What every operation of the engine is given. */
 export interface Engine {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -19,7 +20,18 @@ export interface Paths {
   probes: string
   /** Root of what must not be lost. */
   state: string
-  /** One directory per machine: its disk, its lock. */
+  /** Records and events. */
+  store: string
+  /** Held by an exclusive transaction for as long as somebody owns the state directory. */
+  owner: string
+  /** Held by an exclusive transaction while a client starts the daemon. */
+  start: string
+  /** One directory per workspace or VM: its disk, its images, what its commands wrote. */
+  workspaces: string
+  daemonLog: string
+  /** In a directory of its own, which only we may enter. */
+  daemonSocket: string
+  /** One directory per machine: its lock, and the disk of one that dies with it. */
   machines: string
   /** One directory per machine: its sockets. */
   sockets: string
@@ -30,22 +42,33 @@ export interface Paths {
 /** Follows the XDG base directory specification; `PYRO_*` variables override single places. */
 export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
   const home = env['HOME'] || homedir()
-  const cache = join(absolute(env['XDG_CACHE_HOME']) ?? join(home, '.cache'), 'pyro-mcp')
-  const state = join(absolute(env['XDG_STATE_HOME']) ?? join(home, '.local', 'state'), 'pyro-mcp')
-  const given = env['PYRO_RUNTIME_BUNDLE_DIR']
+  const cache = given(env, 'PYRO_CACHE_DIR') ?? join(absolute(env['XDG_CACHE_HOME']) ?? join(home, '.cache'), 'pyro-mcp')
+  const state = given(env, 'PYRO_BASE_DIR') ?? join(absolute(env['XDG_STATE_HOME']) ?? join(home, '.local', 'state'), 'pyro-mcp')
+  const runtime = runtimeDirectory(env, state)
+  const bundle = given(env, 'PYRO_RUNTIME_BUNDLE_DIR')
   return {
     cache,
-    environments: env['PYRO_ENVIRONMENT_CACHE_DIR'] ? resolve(env['PYRO_ENVIRONMENT_CACHE_DIR']) : join(cache, 'environments'),
-    runtime: given ? resolve(given) : join(cache, 'runtime'),
-    runtimeGiven: Boolean(given),
+    environments: given(env, 'PYRO_ENVIRONMENT_CACHE_DIR') ?? join(cache, 'environments'),
+    runtime: bundle ?? join(cache, 'runtime'),
+    runtimeGiven: bundle !== undefined,
     templates: join(cache, 'templates'),
     seeds: join(cache, 'seeds'),
     probes: join(cache, 'probes'),
     state,
+    store: join(state, 'pyro.db'),
+    owner: join(state, 'owner.db'),
+    start: join(state, 'start.db'),
+    workspaces: join(state, 'workspaces'),
+    daemonLog: join(state, 'daemon.log'),
+    daemonSocket: join(runtime, 'd', createHash('sha256').update(state).digest('hex').slice(0, 12), 'daemon'),
     machines: join(state, 'machines'),
-    sockets: join(runtimeDirectory(env, state), 'm'),
-    programs: env['PYRO_PROGRAMS_DIR'] ? resolve(env['PYRO_PROGRAMS_DIR']) : join(packageRoot(), 'dist', 'native'),
+    sockets: join(runtime, 'm'),
+    programs: given(env, 'PYRO_PROGRAMS_DIR') ?? join(packageRoot(), 'dist', 'native'),
   }
+}
+
+function given(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  return env[name] ? resolve(env[name]) : undefined
 }
 
 /** The specification tells to ignore a relative path. */

@@ -1,6 +1,6 @@
 import type { InputOf, Operation } from '../../contract/operation.ts'
 import type { Engine } from '../../engine/engine.ts'
-import type { Progress } from '../../engine/progress.ts'
+import type { Progress } from '../../contract/progress.ts'
 
 export interface CommandContext {
   engine: Engine

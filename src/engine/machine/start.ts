@@ -21,7 +21,7 @@ export function startMachine({ id, source, template, seed, signal }: StartOption
     kernel: { ...source.kernel, tscKhz: template.tscKhz },
     drives: { environment: source.environment.rootfsImage, disk: 'disk.img', ...(seed && { seed: seed.path }) },
     copies: [{ from: template.disk, to: 'disk.img' }],
-    holds: [template.lock],
+    holds: [{ path: template.lock, exclusive: false }],
     from: template,
     signal,
   })

@@ -5,7 +5,7 @@ import { PyroError } from '../../contract/errors.ts'
 import { driveBytes } from '../../vmm/vmm.ts'
 import { startHostProgram } from '../../host/program.ts'
 import type { Paths } from '../../host/paths.ts'
-import type { Progress } from '../progress.ts'
+import type { Progress } from '../../contract/progress.ts'
 
 /** Where the first content of /workspace comes from. */
 export type SeedSource =
