@@ -1,6 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { progressLines } from '../../src/cli/commands/command.ts'
-import type { Progress } from '../../src/engine/progress.ts'
+import type { Progress } from '../../src/contract/progress.ts'
 
 interface Row {
   what: string

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { PyroError } from '../../../src/contract/errors.ts'
 import { ensureBundle } from '../../../src/engine/bundle/bundle.ts'
-import type { ProgressEvent } from '../../../src/engine/progress.ts'
+import type { ProgressEvent } from '../../../src/contract/progress.ts'
 import { type Paths, resolvePaths } from '../../../src/host/paths.ts'
 import { temporaryDirectory } from '../temporary.ts'
 
