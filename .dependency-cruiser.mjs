@@ -4,9 +4,11 @@ const layers = {
   host: ['contract'],
   guest: ['contract'],
   vmm: ['contract', 'host'],
-  engine: ['contract', 'host', 'guest', 'vmm'],
-  sdk: ['contract', 'host', 'engine'],
-  cli: ['contract', 'host', 'engine', 'sdk'],
+  store: ['contract', 'host'],
+  engine: ['contract', 'host', 'guest', 'vmm', 'store'],
+  daemon: ['contract', 'host', 'store', 'engine'],
+  sdk: ['contract', 'host', 'engine', 'daemon'],
+  cli: ['contract', 'host', 'engine', 'daemon', 'sdk'],
 }
 
 export default {
@@ -18,6 +20,13 @@ export default {
       to: { path: '^src/[^/]+/', pathNot: `^src/(${[layer, ...allowed].join('|')})/` },
     })),
     { name: 'every-folder-is-a-layer', severity: 'error', from: {}, to: { path: '^src/[^/]+/', pathNot: `^src/(${Object.keys(layers).join('|')})/` } },
+    {
+      name: 'client-is-light',
+      comment: 'what every command line loads: nothing of the engine',
+      severity: 'error',
+      from: { path: '^src/daemon/(client/|[^/]+$)', pathNot: '^src/daemon/main.ts$' },
+      to: { path: '^src/', pathNot: '^src/(contract/|host/|store/lock.ts$|daemon/(client/|[^/]+$))' },
+    },
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
     { name: 'only-declared-packages', severity: 'error', from: { path: '^src/' }, to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'unknown', 'undetermined'] } },
   ],

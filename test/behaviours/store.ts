@@ -1,0 +1,20 @@
+/** What the records of a state directory promise. */
+export const storePromises = {
+  'store.durable': 'what a write of the store returned from survives a kill at any moment',
+  'store.whole': 'a transaction of the store is written as a whole or not at all',
+  'store.exact': 'a record is read as it was written, and what could not be read again is refused',
+  'store.command-numbers': 'every command of a workspace has a number of its own, and ends once',
+  'store.epochs': 'commands and events from before a reset are not shown after it',
+  'store.delete-all': 'a deleted sandbox leaves no record of its commands, events, machines and intents',
+  'store.upgrade': 'records of every earlier layout are upgraded and stay',
+  'store.newer': 'records of a newer pyro are refused and left untouched',
+  'store.damaged': 'a damaged database is kept aside and sandboxes are found again by their directories',
+  'store.hostile-record': 'a directory whose record is broken, foreign or no file is left alone and told',
+  'store.damaged-row': 'a damaged record of one workspace is told by its id and stops no other',
+  'store.full-disk': 'on a full disk a write fails with no_space and leaves nothing half written, and a delete works',
+  'store.not-writable': 'a state directory that cannot be written is refused by name',
+  'store.private': 'records and locks are readable by their user only',
+  'state.one-owner': 'one process at a time owns a state directory, and a killed one is its owner no more',
+  'state.one-starter': 'of many that would start the daemon one at a time may',
+  'exclusion.table': 'a table says of every workspace operation which others it excludes',
+} as const
