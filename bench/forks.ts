@@ -13,7 +13,7 @@ import { staticProgram, type Subject } from './subject.ts'
 const samples = 20
 
 export function startFork({ resolved }: Subject, seed?: Seed): Promise<LiveMachine> {
-  return startMachine({ id: newMachineId(), ...resolved, seed })
+  return startMachine({ id: newMachineId(), ...resolved, seed: seed?.path })
 }
 
 /** Resolves to the milliseconds that the agent needed for it, from taking up the call to its last event. */

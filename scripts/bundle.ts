@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 import { answers } from '../src/cli/answers.ts'
 import { cliTable } from '../src/cli/table.ts'
+import { buildIdOfSources } from '../src/host/build.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -19,13 +20,13 @@ const resultsAsData: Plugin = {
   },
 }
 
-/** Bundles the CLI beside its place and renames it in, so that a start meanwhile finds the whole of one or the other. */
+/** Bundles CLI and daemon beside their place and renames it in, so that a start meanwhile finds the whole of one or the other. */
 export async function bundle(): Promise<void> {
   const target = join(root, 'dist/cli')
   const partial = `${target}.${process.pid}`
   await mkdir(partial, { recursive: true })
   await build({
-    entryPoints: [join(root, 'src/cli/start.ts')],
+    entryPoints: { start: join(root, 'src/cli/start.ts'), daemon: join(root, 'src/daemon/main.ts') },
     outdir: partial,
     bundle: true,
     splitting: true,
@@ -36,6 +37,7 @@ export async function bundle(): Promise<void> {
     minifySyntax: true,
     legalComments: 'none',
     plugins: [resultsAsData],
+    define: { PYRO_BUILD: JSON.stringify(buildIdOfSources()) },
     // commander and its like are CommonJS
     banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
     logLevel: 'warning',

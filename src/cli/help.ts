@@ -6,4 +6,8 @@ First steps:
   pyro run debian:12 -- git --version
 
 A project in a machine of its own:
-  pyro run debian:12-build --seed-path . -- make test`
+  pyro run debian:12-build --seed-path . -- make test
+
+A machine that lasts:
+  pyro workspace create debian:12-build --seed-path .
+  pyro workspace exec WORKSPACE_ID -- make test`

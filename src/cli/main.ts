@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { PyroError } from '../contract/errors.ts'
 import { resolvePaths } from '../host/paths.ts'
 import type { CommandContext } from './commands/command.ts'
-import { type Invocation, parse } from './parse.ts'
+import { inputOf, type Invocation, ownFlags } from './input.ts'
+import { parse } from './parse.ts'
 import { errorLines, errorObject, jsonText } from './render.ts'
 import { cliTable } from './table.ts'
 import { commands } from './commands/index.ts'
@@ -22,25 +24,42 @@ export async function main(argv: string[]): Promise<number> {
     })
   }
   // A reader that goes away, as in `pyro run … | head`, ends the work.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    interrupted ??= error.code === 'EPIPE' ? 141 : 1
-    abort.abort(error)
-  })
-  try {
-    return await invoke(parsed, { env: process.env, signal: abort.signal })
-  } catch (thrown) {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      interrupted ??= error.code === 'EPIPE' ? 141 : 1
+      abort.abort(error)
+    })
+  }
+  const flags = ownFlags(parsed)
+  const code = await invoke(parsed, contextOf(process.env, flags, abort.signal)).catch((thrown: unknown) => {
     if (interrupted !== undefined) return interrupted
     const error = PyroError.from(thrown)
     if (process.env['PYRO_DEBUG']) console.error(thrown)
-    if (parsed.json) process.stdout.write(`${jsonText(errorObject(error))}\n`)
+    if (flags.has('--json')) process.stdout.write(`${jsonText(errorObject(error))}\n`)
     else process.stderr.write(errorLines(error))
     return 1
+  })
+  if (!abort.signal.aborted) await Promise.race([written(), once(abort.signal, 'abort')])
+  return interrupted ?? code
+}
+
+/** Resolves when a reader of ours has taken all, or has gone: a socket takes no more at once than its buffer holds. */
+async function written(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()))
   }
 }
 
-async function invoke({ spec, input, json }: Invocation, { env, signal }: { env: NodeJS.ProcessEnv; signal: AbortSignal }): Promise<number> {
-  const load = commands[spec.path.join(' ')]
-  if (!load) throw new PyroError('internal', `no command is behind '${spec.path.join(' ')}'`)
-  const context: CommandContext = { engine: { paths: resolvePaths(env), env }, json, signal }
+function contextOf(env: NodeJS.ProcessEnv, flags: ReadonlySet<string>, signal: AbortSignal): CommandContext {
+  const paths = resolvePaths(env)
+  const connect = async () => (await import('../daemon/client/client.ts')).createClient(paths, env)
+  return { engine: { paths, env }, json: flags.has('--json'), flags, connect, signal }
+}
+
+async function invoke(invocation: Invocation, context: CommandContext): Promise<number> {
+  const path = invocation.spec.path.join(' ')
+  const load = commands[path]
+  if (!load) throw new PyroError('internal', `no command is behind '${path}'`)
+  const input = inputOf(invocation)
   return (await load())(input as never, context)
 }

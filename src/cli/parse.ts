@@ -3,16 +3,9 @@ import { PyroError } from '../contract/errors.ts'
 import { version } from '../version.ts'
 import { shells } from './completion.ts'
 import { rootNotes } from './help.ts'
+import type { Invocation } from './input.ts'
 import { errorLines, errorObject, jsonText } from './render.ts'
 import type { CliTable, CommandSpec, OptionSpec } from './spec.ts'
-
-/** A command line, understood. */
-export interface Invocation {
-  spec: CommandSpec
-  /** What the operation gets; fields that were not given are left out. */
-  input: Record<string, unknown>
-  json: boolean
-}
 
 /** A command line that was answered by the parser itself: help, the version, or a usage fault (2). */
 export interface Answered {
@@ -43,7 +36,11 @@ class UsageFault extends PyroError {
   readonly command: Command
 
   constructor(command: Command, message: string) {
-    const choices = command.commands.map((each) => each.name()).join(', ')
+    const choices = command
+      .createHelp()
+      .visibleCommands(command)
+      .map((each) => each.name())
+      .join(', ')
     super('usage', message.replace(/^error: /, '').trim(), { hint: choices ? `choose one of: ${choices}` : `${words(command)} --help shows what it takes` })
     this.command = command
   }
@@ -78,7 +75,7 @@ export function build(table: CliTable, act: (invocation: Invocation) => void, be
       .addArgument(new Argument('<SHELL>', 'Shell to complete in').choices(shells))
       .addHelpText('after', '\nExample:\n  eval "$(pyro completion bash)"'),
   )
-  for (const spec of table.commands) parents.get(spec.path.slice(0, -1).join(' '))?.addCommand(leaf(spec, act, behind))
+  for (const spec of table.commands) parents.get(spec.path.slice(0, -1).join(' '))?.addCommand(leaf(spec, act, behind), { hidden: spec.hidden ?? false })
   return program
 }
 
@@ -101,30 +98,42 @@ function leaf(spec: CommandSpec, act: (invocation: Invocation) => void, behind?:
     command.addArgument(fallback === undefined ? argument : argument.default(fallback))
   }
   if (spec.rest) command.argument(`[${spec.rest.name}...]`, 'The command to run in the guest, behind --')
-  for (const option of spec.options) command.addOption(optionOf(option))
+  for (const option of spec.options) command.addOption(optionOf(option).conflicts(rivals(spec, option.flag)))
   if (spec.rest) command.usage(`[options] ${spec.positionals.map(({ name }) => name).join(' ')} -- ${spec.rest.name}...`)
   command.addHelpText('after', `\n${spec.examples.length > 1 ? 'Examples' : 'Example'}:\n${spec.examples.map((line) => `  ${line}`).join('\n')}`)
   if (!spec.rest) command.allowExcessArguments(false)
   return command.action((...given: unknown[]) => {
     if (behind !== undefined && !spec.rest) command.error(`error: '${spec.path.join(' ')}' takes no command behind --`)
-    const values = command.opts<Record<string, unknown>>()
-    const input: Record<string, unknown> = {}
-    for (const { flag, field } of spec.options) {
+    const options = new Map<string, unknown>()
+    for (const { flag } of spec.options) {
       const name = attribute(flag)
-      if (field !== null && command.getOptionValueSource(name) === 'cli') input[field] = values[name]
+      if (command.getOptionValueSource(name) === 'cli') options.set(flag, command.getOptionValue(name))
     }
-    for (const [index, { field }] of spec.positionals.entries()) if (given[index] !== undefined) input[field] = given[index]
-    if (spec.rest) input[spec.rest.field] = [...((given[spec.positionals.length] as string[] | undefined) ?? []), ...(behind ?? [])].map(shellQuoted).join(' ')
-    act({ spec, input, json: values['json'] === true })
+    const words: Record<string, unknown> = {}
+    for (const [index, { field }] of spec.positionals.entries()) if (given[index] !== undefined) words[field] = given[index]
+    if (spec.rest) words[spec.rest.field] = [...((given[spec.positionals.length] as string[] | undefined) ?? []), ...(behind ?? [])].map(shellQuoted).join(' ')
+    act({ spec, options, words })
   })
 }
 
-function optionOf({ flag, type, description, default: fallback, choices }: OptionSpec): Option {
-  const option = new Option(type === 'boolean' ? flag : `${flag} <${type === 'integer' ? 'n' : 'text'}>`, description)
+function optionOf({ flag, short, type, placeholder, description, default: fallback, choices, hidden }: OptionSpec): Option {
+  const repeatable = type === 'list' || type === 'pairs'
+  const value = type === 'boolean' ? '' : ` <${placeholder ?? (type === 'integer' ? 'n' : 'text')}>`
+  const option = new Option(`${short ? `${short}, ` : ''}${flag}${value}`, repeatable ? `${description} (repeatable)` : description)
   if (choices) option.choices(choices)
   if (type === 'integer') option.argParser(integer)
+  if (repeatable) option.argParser((text: string, before: string[] = []) => [...before, text])
   if (type !== 'boolean' && fallback !== undefined) option.default(fallback)
-  return option
+  return option.hideHelp(hidden ?? false)
+}
+
+/** The flags that a flag excludes, as commander names them. */
+function rivals({ exclusive = [] }: CommandSpec, flag: string): string[] {
+  return exclusive
+    .filter((group) => group.includes(flag))
+    .flat()
+    .filter((other) => other !== flag)
+    .map(attribute)
 }
 
 function integer(text: string): number {

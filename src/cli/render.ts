@@ -22,3 +22,21 @@ export function errorLines(error: PyroError): string {
 export function yesNo(value: boolean): string {
   return value ? 'yes' : 'no'
 }
+
+/** Text that somebody else chose: no control character of it reaches a terminal, each shows as an escape. */
+export function escaped(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character) => escapes[character] ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}
+
+const escapes: Record<string, string> = { '\n': '\\n', '\t': '\\t', '\r': '\\r', '\x1b': '\\e' }
+
+/** Parts of a line; where they do not fit they go on, indented, in the next. */
+export function wrapped(parts: string[], columns: number): string {
+  const lines: string[] = []
+  for (const part of parts) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + part.length <= columns) lines[lines.length - 1] = `${last} ${part}`
+    else lines.push(last === undefined ? part : `    ${part}`)
+  }
+  return lines.join('\n')
+}

@@ -2,12 +2,21 @@
 export interface OptionSpec {
   /** Such as `--vcpu-count`. */
   flag: string
-  /** The input field it fills; `null` for one that only steers output. */
+  /** Such as `-i`. */
+  short?: string | undefined
+  /** The input field it fills; `null` for one of the CLI's own, such as `--json`. */
   field: string | null
-  type: 'boolean' | 'integer' | 'string'
+  /** A `list` may be given again and again; `pairs` too, and its values are KEY=VALUE. */
+  type: 'boolean' | 'integer' | 'string' | 'list' | 'pairs'
+  /** What stands for the value in usage lines and errors, such as `KEY=VALUE`. */
+  placeholder?: string | undefined
+  /** Of `pairs`: `KEY=` is well formed. */
+  emptyValues?: boolean | undefined
   description: string
   default?: string | number | boolean | undefined
   choices?: string[] | undefined
+  /** Neither in the help nor offered by completion. */
+  hidden?: boolean | undefined
 }
 
 export interface PositionalSpec {
@@ -19,7 +28,15 @@ export interface PositionalSpec {
   default?: string | undefined
 }
 
-export interface CommandSpec {
+/** What flags have to do with one another. */
+export interface FlagRules {
+  /** At most one of each group; a usage fault otherwise. */
+  exclusive?: string[][] | undefined
+  /** At most one of each group; a refused value otherwise. */
+  exclusiveAtRun?: string[][] | undefined
+}
+
+export interface CommandSpec extends FlagRules {
   /** Words after `pyro`. */
   path: string[]
   summary: string
@@ -29,6 +46,8 @@ export interface CommandSpec {
   options: OptionSpec[]
   /** Complete command lines. */
   examples: string[]
+  /** For pyro's own use: neither in the help nor offered by completion. */
+  hidden?: boolean | undefined
 }
 
 export interface GroupSpec {

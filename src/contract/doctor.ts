@@ -50,6 +50,8 @@ export const doctor = operation({
     vmms: z.array(check),
     /** Which of them was used to boot. */
     vmm: z.string().nullable(),
+    /** What keeps a VMM that a guest has taken over from the host: measured just now with a probe in a VMM's place. */
+    confinement: z.array(check),
     checks: z.array(check),
   }),
 })

@@ -51,7 +51,7 @@ function guestOver(session: ClientHttp2Session): Guest {
   return {
     agent: createClient(Agent, transport),
     closed: new Promise((done) => session.once('close', () => done())),
-    [Symbol.dispose]: () => session.destroy(),
+    [Symbol.dispose]: () => session.destroy(new Error('the link was closed')),
   }
 }
 

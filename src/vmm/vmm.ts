@@ -18,6 +18,9 @@ export const guestDevices: Record<DriveSlot, string> = {
   spare: '/dev/vdd',
 }
 
+/** The slots whose image can be exchanged while the guest runs. */
+export type ExchangeableSlot = Extract<DriveSlot, 'seed'>
+
 /** Every drive has this virtual size in every machine, so that any image fits any fork: 64 GiB. */
 export const driveBytes = 64 * 1024 ** 3
 
@@ -49,10 +52,20 @@ export interface LaunchOptions {
   shape: MachineShape
   kernel: Kernel
   drives: Drives
-  /** Files copied into the machine's directory before its start, sharing blocks where the file system can. */
+  /**
+   * Files copied before its start, sharing blocks where the file system can. `to` is in the machine's directory, or
+   * absolute: then it must not exist yet, and it stays when the machine has gone. A start that fails leaves neither.
+   */
   copies?: { from: string; to: string }[]
-  /** Lock files held shared while the machine lives. */
-  holds?: string[]
+  /**
+   * Lock files held for the machine's life, shared or alone. The VMM itself holds the exclusive ones too, so that none
+   * is free while the VMM of a killed monitor is still dying.
+   */
+  holds?: { path: string; exclusive: boolean }[]
+  /** Outlives us; `adopt` finds it again. Its monitor ends it when nobody was connected for so long. Without: it ends with us. */
+  detached?: { leaseSeconds: number } | undefined
+  /** The guest's flushes reach the host's disk. Otherwise they do not: for machines that die with their disk. */
+  durable?: boolean
   signal?: AbortSignal | undefined
 }
 
@@ -63,8 +76,22 @@ export interface Machine extends AsyncDisposable {
   readonly pid: number
   /** A fresh channel to the agent; one may be open at a time. */
   dialControl(): Promise<Socket>
-  /** Settles when the VMM has ended: with the reason and its last console lines, should it not have been told to. */
+  /** Settles when the VMM has ended: with the reason and its last console lines, should it not have been told to. Never after `release`. */
   readonly ended: Promise<MachineEnd>
+  /** Whether `pause` does anything; where it does not, `pause` and `resume` return at once. */
+  readonly pausable: boolean
+  /** Stops its vCPUs: no CPU is used, the guest's time stands still. Idempotent. */
+  pause(): Promise<void>
+  /** Lets it go on after `pause`, and after the host's disk was full. Idempotent. */
+  resume(): Promise<void>
+  /** Whether its vCPUs stand still, for whichever reason. */
+  isPaused(): Promise<boolean>
+  /** Puts an image into a read-only slot that was launched blank and that the guest has not mounted. Only where `Vmm.exchangesDrives`. */
+  exchange(slot: ExchangeableSlot, path: string): Promise<void>
+  /** Called when the host's disk is full under it, also when that happened before we adopted it: the VMM has paused itself, nothing is lost, `resume` tries again. */
+  onStalled(listener: () => void): void
+  /** Leaves a detached machine to itself: it goes on, and every connection of ours to it is closed. */
+  release(): void
   /** Ends it at once, and resolves when the VMM and all its files are gone. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -82,12 +109,17 @@ export interface Vmm {
   readonly name: VmmName
   /** Everything about the program that a suspended machine depends on, such as "QEMU 7.2.22 tcg cpu=max". */
   readonly identity: string
-  /** What does not hold on this host, in a sentence each; shown by `doctor`. */
-  readonly caveats: readonly string[]
+  /** Whether `Machine.exchange` works. */
+  readonly exchangesDrives: boolean
   /** Starts from the kernel. `into` names files to be made: the memory is the guest's own as it runs, the state is written by `suspend`. */
   boot(options: LaunchOptions & { into: SuspendedMachine }): Promise<Machine & Suspendable>
   /** Starts as a copy of a suspended machine. */
   fork(options: LaunchOptions & { from: SuspendedMachine }): Promise<Machine>
+  /**
+   * The detached machine of that id, running or paused, or undefined when there is none: its monitor is gone. One that
+   * had not come to run when its owner died is ended, and there is none. Fails with `guest_unresponsive` when another process is connected to it.
+   */
+  adopt(id: string): Promise<Machine | undefined>
 }
 
 export interface Suspendable {

@@ -1,7 +1,19 @@
 import { test, type TestContext, type TestOptions } from 'node:test'
+import { cliWorkspacePromises } from './cli-workspace.ts'
+import { daemonPromises } from './daemon.ts'
+import { guestAgentPromises } from './guest-agent.ts'
+import { storePromises } from './store.ts'
+import { vmmPromises } from './vmm.ts'
+import { workspacePromises } from './workspaces.ts'
 
 /** What pyro promises, each with at least one test that verifies it. */
 export const promises = {
+  ...cliWorkspacePromises,
+  ...daemonPromises,
+  ...guestAgentPromises,
+  ...storePromises,
+  ...vmmPromises,
+  ...workspacePromises,
   'run.exit-code': "pyro ends with the guest command's exit code",
   'run.signal-code': 'a command that a signal ended gives 128 and the number of the signal',
   'run.timeout-is-result': 'a command whose time is over is a result: exit code 124, timed_out and all output so far',

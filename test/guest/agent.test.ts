@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { attach } from '../../src/engine/machine/attach.ts'
 import { exec, type ExecEnd } from '../../src/engine/machine/exec.ts'
-import { newMachineId } from '../../src/engine/machine/start.ts'
+import { identityOf, newMachineId } from '../../src/engine/machine/start.ts'
 import { connectGuest, type Guest } from '../../src/guest/client.ts'
 import type { PyroError } from '../../src/contract/errors.ts'
 import { type AttachRequest, OutputStream } from '../../src/guest/gen/pyro/agent/v1/agent_pb.ts'
@@ -13,6 +13,8 @@ type Calls = Parameters<typeof fakeAgent>[0]
 
 const connected = async (calls: Calls): Promise<Guest> => connectGuest(await fakeAgent(calls), { timeoutMs: 10_000 })
 
+const unused = () => Promise.reject(new Error('no test pauses this machine'))
+
 /** Attaches to a machine whose agent is in this process. */
 async function attachTo(calls: Calls): Promise<{ disposed: () => boolean; attached: ReturnType<typeof attach> }> {
   let disposed = false
@@ -22,13 +24,21 @@ async function attachTo(calls: Calls): Promise<{ disposed: () => boolean; attach
     pid: 0,
     dialControl: () => Promise.resolve(socket),
     ended: new Promise<never>(() => {}),
+    pausable: false,
+    pause: unused,
+    resume: unused,
+    isPaused: unused,
+    exchange: unused,
+    onStalled: () => {},
+    release: () => {},
     [Symbol.asyncDispose]: () => {
       disposed = true
       socket.destroy()
       return Promise.resolve()
     },
   })
-  return { disposed: () => disposed, attached: attach({ id: newMachineId(), vmm: { name: 'host' }, variables: {}, starting, devices: { disk: '', seed: '' } }) }
+  const id = newMachineId()
+  return { disposed: () => disposed, attached: attach({ id, vmm: { name: 'host' }, variables: {}, starting, identity: identityOf({ id, seed: undefined, lasting: undefined }) }) }
 }
 
 verifies(['fork.randomness', 'fork.identity', 'fork.clock-at-start'], 'every attach brings entropy, an id and a time of its own', async () => {

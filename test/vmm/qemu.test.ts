@@ -110,3 +110,15 @@ test("QMP answers in order, events in between, refusals in QEMU's words", async 
   await assert.rejects(three, (error: PyroError) => error.code === 'vmm_exited')
   await assert.rejects(qmp.execute('four'), (error: PyroError) => error.code === 'vmm_exited')
 })
+
+verifies('machine.garbage', 'what is no JSON, no object or has no end closes the connection', async () => {
+  for (const garbage of ['garbage\n', '[1]\n', 'null\n', '"return"\n', Buffer.alloc(5_000_000, 'x')]) {
+    const { host, vmm } = await qmpPair()
+    vmm.on('error', () => {})
+    const qmp = openQmp(host)
+    const waiting = qmp.execute('one')
+    vmm.write(garbage)
+    await assert.rejects(waiting, (error: PyroError) => error.code === 'vmm_exited')
+    vmm.destroy()
+  }
+})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 
+	"pyro/native/internal/confine"
 	"pyro/native/internal/event"
 	"pyro/native/internal/filelock"
 	"pyro/native/internal/monitor"
@@ -20,6 +21,10 @@ func init() { runtime.LockOSThread() }
 
 var commands = map[string]func(args []string, out *event.Stream) error{
 	"monitor": func(_ []string, out *event.Stream) error { return monitor.Command(os.Stdin, out) },
+	// The stage between a monitor and its VMM, and what looks at it from inside.
+	"confine": func(args []string, _ *event.Stream) error { return confine.Stage(args) },
+	"probe":   func(args []string, _ *event.Stream) error { return confine.Probe(args, os.Stdout) },
+	"examine": func(_ []string, out *event.Stream) error { return confine.Examine(out) },
 	"lock":    func(args []string, out *event.Stream) error { return filelock.Command(args, os.Stdin, out) },
 	"reap":    reap.Command,
 	"tsc":     func(_ []string, out *event.Stream) error { return tsc.Command(out) },
@@ -37,7 +42,7 @@ func main() {
 
 func run(args []string, out *event.Stream) error {
 	if len(args) == 0 {
-		return event.Errorf("usage", "pyro-host monitor|lock|reap|tsc|seed")
+		return event.Errorf("usage", "pyro-host monitor|lock|reap|tsc|seed|examine")
 	}
 	command, ok := commands[args[0]]
 	if !ok {

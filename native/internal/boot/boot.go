@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/internal/lockdown"
 	"pyro/native/internal/mounts"
 )
 
@@ -45,6 +46,7 @@ func Machine() {
 		report(mount.Do())
 	}
 	report(loadModules())
+	report(lockdown.Kernel())
 	report(os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0))
 	report(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &openFiles))
 	report(loopbackUp())

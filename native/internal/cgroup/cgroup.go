@@ -3,6 +3,7 @@ package cgroup
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -95,7 +96,7 @@ func (g *Group) OutOfMemory() int {
 }
 
 // Empty waits until no process of the group lives.
-func (g *Group) Empty() error {
+func (g *Group) Empty(ctx context.Context) error {
 	fd, err := unix.Openat(g.fd, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -109,6 +110,9 @@ func (g *Group) Empty() error {
 		}
 		if field(buffer[:n], "populated ") == 0 {
 			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("processes of the group %s do not end: %w", g.name, err)
 		}
 		events := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
 		if _, err := unix.Poll(events, 1000); err != nil && err != unix.EINTR {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListenVsock serves every connection to a vsock port of this machine. It
-// returns only when it cannot listen.
+// ListenVsock serves every connection of the host to a vsock port of this
+// machine, and none from within. It returns only when it cannot listen.
 func ListenVsock(port uint32, session func(net.Conn)) error {
 	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -39,17 +39,30 @@ func ListenVsock(port uint32, session func(net.Conn)) error {
 
 func accept(raw syscall.RawConn) (conn *os.File, err error) {
 	wait := raw.Read(func(fd uintptr) bool {
-		var peer int
-		peer, _, err = unix.Accept4(int(fd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-		if err == unix.EAGAIN || err == unix.EINTR || err == unix.ECONNABORTED {
-			return false
+		for {
+			var peer int
+			var from unix.Sockaddr
+			peer, from, err = unix.Accept4(int(fd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+			switch {
+			case err == unix.EINTR || err == unix.ECONNABORTED:
+			case err == unix.EAGAIN:
+				return false
+			case err != nil:
+				return true
+			case !isHost(from):
+				unix.Close(peer)
+			default:
+				conn = os.NewFile(uintptr(peer), "vsock connection")
+				return true
+			}
 		}
-		if err == nil {
-			conn = os.NewFile(uintptr(peer), "vsock connection")
-		}
-		return true
 	})
 	return conn, errors.Join(wait, err)
+}
+
+func isHost(from unix.Sockaddr) bool {
+	address, ok := from.(*unix.SockaddrVM)
+	return ok && address.CID == unix.VMADDR_CID_HOST
 }
 
 // ServeListener serves every connection of a listener until it is closed.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/internal/confine"
 	"pyro/native/internal/event"
 	"pyro/native/internal/filelock"
 	"pyro/native/internal/reap"
@@ -22,22 +23,28 @@ const lockPatience = 2 * time.Second
 
 // machine is everything that a VMM needs before it starts, and that has to go after it ends.
 type machine struct {
-	spec    *Spec
-	made    []string
+	spec *Spec
+	made []string
+	// copied are files outside of the directories; they stay once the VMM has started.
+	copied  []string
 	locks   []*os.File
 	console *console
+	// clients is nil unless the machine is detached.
+	clients *clients
 	// descriptors are those that the VMM inherits, by name.
 	descriptors map[string]*os.File
 	// held are locks that the VMM inherits, output is its stdout and stderr.
 	held   []*os.File
 	output *os.File
+	// confined is nil for a VMM that runs as the user does.
+	confined *confine.VMM
 }
 
 // prepare does each step in turn. The machine is to be removed whether or not it fails.
 func (m *machine) prepare(ctx context.Context) error {
 	m.descriptors = map[string]*os.File{}
 	steps := []func(context.Context) error{
-		m.makeDirectories, m.takeLocks, m.copyFiles, m.openFiles, m.listen, m.openConsole,
+		m.makeDirectories, m.takeLocks, m.copyFiles, m.openFiles, m.listen, m.openConsole, m.listenToClients,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -48,6 +55,15 @@ func (m *machine) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// undo is remove for a machine that never started.
+func (m *machine) undo() error {
+	var failures []error
+	for _, path := range m.copied {
+		failures = append(failures, os.Remove(path))
+	}
+	return errors.Join(append(failures, m.remove())...)
 }
 
 // remove ends what prepare made, in any state of it.
@@ -119,10 +135,22 @@ func (m *machine) takeLocks(ctx context.Context) error {
 	return nil
 }
 
+// inDirectory is where a path of the spec is: one that is not absolute is in the machine's directory.
+func (m *machine) inDirectory(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(m.spec.Directory, path)
+}
+
 func (m *machine) copyFiles(ctx context.Context) error {
 	for _, c := range m.spec.Copies {
-		if err := sparse.Copy(ctx, c.From, filepath.Join(m.spec.Directory, c.To)); err != nil {
+		to := m.inDirectory(c.To)
+		if err := sparse.Copy(ctx, c.From, to); err != nil {
 			return err
+		}
+		if to == c.To {
+			m.copied = append(m.copied, to)
 		}
 	}
 	return nil
@@ -130,14 +158,11 @@ func (m *machine) copyFiles(ctx context.Context) error {
 
 func (m *machine) openFiles(context.Context) error {
 	for _, o := range m.spec.Open {
-		path, flags := o.Path, os.O_RDONLY
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(m.spec.Directory, path)
-		}
+		flags := os.O_RDONLY
 		if o.Write {
 			flags = os.O_RDWR
 		}
-		file, err := os.OpenFile(path, flags, 0)
+		file, err := os.OpenFile(m.inDirectory(o.Path), flags, 0)
 		if err != nil {
 			return err
 		}
@@ -175,4 +200,11 @@ func (m *machine) openConsole(context.Context) error {
 	}
 	m.descriptors[m.spec.Console.Name] = serial
 	return nil
+}
+
+func (m *machine) listenToClients(context.Context) (err error) {
+	if m.spec.Detached != nil {
+		m.clients, err = listenToClients(m.spec.Sockets, m.spec.Detached.lease())
+	}
+	return err
 }

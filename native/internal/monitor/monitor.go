@@ -1,6 +1,7 @@
 // Package monitor owns one machine for its life: whatever ends first, the
 // owner, the monitor or the VMM, the other two follow, and nothing of the
-// machine is left.
+// machine is left. A detached machine has no owner but clients, who come and
+// go, and ends when none came for the time of its lease.
 package monitor
 
 import (
@@ -9,7 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -74,32 +75,32 @@ func run(spec *Spec, owner *owner, end <-chan os.Signal, out *event.Stream) erro
 		return err
 	}
 	abandoned, abandon := context.WithCancel(context.Background())
-	go func() {
-		select {
-		case <-owner.gone:
-		case <-end:
-		}
-		abandon()
-	}()
+	if spec.Detached != nil {
+		os.Chdir("/") // the place where a user happened to be is not ours to keep busy
+		go func() { <-end; abandon() }()
+	} else {
+		go func() {
+			select {
+			case <-owner.gone:
+			case <-end:
+			}
+			abandon()
+		}()
+	}
 	m := &machine{spec: spec}
 	pid, err := m.launch(abandoned, path, out)
 	if err != nil {
-		if removed := m.remove(); removed != nil {
-			err = errors.Join(err, removed)
-		}
-		if abandoned.Err() != nil {
-			return nil
-		}
-		return err
+		return m.giveUp(err, abandoned.Err() != nil)
 	}
 	dead := ended(pid)
-	out.Emit(started{Event: "started", PID: pid, Descriptors: spec.inherited()})
-	unwanted := make(chan struct{})
-	go owner.obey(m.console, sync.OnceFunc(func() { close(unwanted) }), out)
+	servant := newServant(m)
+	m.announce(started{Event: "started", PID: pid, Descriptors: spec.inherited()}, servant, owner, out)
 	byItself := true
 	select {
 	case <-dead:
-	case <-unwanted:
+	case <-servant.unwanted:
+	case <-m.leaseOver():
+		byItself = false
 	case <-abandoned.Done():
 		byItself = false
 	}
@@ -121,14 +122,66 @@ func (m *machine) launch(ctx context.Context, path string, out *event.Stream) (p
 	return m.start(path)
 }
 
-// bury reaps the VMM, tells the owner if it is still there, and removes the machine.
+// giveUp removes a machine that did not start. Whoever abandoned it need not be told.
+func (m *machine) giveUp(err error, abandoned bool) error {
+	if m.clients != nil {
+		m.clients.finish(event.FailureOf(err))
+	}
+	if removed := m.undo(); removed != nil {
+		err = errors.Join(err, removed)
+	}
+	if abandoned {
+		return nil
+	}
+	return err
+}
+
+// announce tells that the VMM runs, and lets those who hear it command.
+func (m *machine) announce(s started, servant *servant, owner *owner, out *event.Stream) {
+	if m.clients == nil {
+		out.Emit(s)
+		go servant.obey(owner, out)
+		return
+	}
+	m.clients.begin(s, servant.obey)
+	patiently(func() { out.Emit(s) })
+}
+
+// leaseOver is closed when nobody was connected to a detached machine for too long.
+func (m *machine) leaseOver() <-chan struct{} {
+	if m.clients == nil {
+		return nil
+	}
+	return m.clients.expired
+}
+
+// bury reaps the VMM, tells whoever is there, and removes the machine. An
+// owner who let it go is not told on stdout, a client always is.
 func (m *machine) bury(pid int, tell bool, out *event.Stream) error {
-	status := reapVMM(pid)
+	status := m.reap(pid)
 	m.console.finish()
-	if tell {
-		out.Emit(exitOf(status, m.console.String()))
+	exit := exitOf(status, m.console.String())
+	if m.clients != nil {
+		m.clients.finish(exit)
+		patiently(func() { out.Emit(exit) })
+	} else if tell {
+		out.Emit(exit)
 	}
 	return m.remove()
+}
+
+// patiently does what may wait for a reader, who need not be there for a
+// detached machine any more, but does not wait for it for long.
+func patiently(tell func()) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		tell()
+	}()
+	select {
+	case <-told:
+	case <-time.After(farewell):
+	}
 }
 
 func exitOf(status unix.WaitStatus, console string) exited {

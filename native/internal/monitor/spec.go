@@ -2,10 +2,13 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"path/filepath"
 	"regexp"
+	"time"
 
+	"pyro/native/internal/confine"
 	"pyro/native/internal/event"
 )
 
@@ -24,9 +27,28 @@ type Spec struct {
 	// Env are "NAME=value" entries beside the few that the VMM gets from us.
 	Env     []string    `json:"env"`
 	Console ConsoleSpec `json:"console"`
+	// Detached is nil for a machine that ends with its owner.
+	Detached *Detached `json:"detached"`
+	// Confine is nil for what is to run as the user runs, such as an agent without a guest.
+	Confine *confine.Spec `json:"confine"`
 }
 
-// Copy is a file that the machine gets a copy of. To is relative to the directory.
+// Detached makes a machine outlive whoever started it: the end of stdin means
+// nothing once the spec has come, and commands come over the socket named
+// "monitor" in the sockets directory.
+type Detached struct {
+	// LeaseSeconds is how long the machine lives without any connection to that socket.
+	LeaseSeconds float64 `json:"lease_seconds"`
+}
+
+// lease is how long the machine lives without any connection.
+func (d *Detached) lease() time.Duration {
+	return time.Duration(d.LeaseSeconds * float64(time.Second))
+}
+
+// Copy is a file that the machine gets a copy of. To is relative to the
+// directory, or an absolute path that must not exist yet and that stays when
+// the machine has gone.
 type Copy struct {
 	From string `json:"from"`
 	To   string `json:"to"`
@@ -65,6 +87,11 @@ const (
 
 	// maxSocketPath is what fits in sockaddr_un.sun_path with its final NUL, in bytes.
 	maxSocketPath = 107
+
+	// monitorSocket is the socket of a detached machine's monitor.
+	monitorSocket = "monitor"
+
+	maxLeaseSeconds = 10 * 365 * 24 * 3600
 )
 
 var placeholder = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
@@ -93,23 +120,53 @@ func (s *Spec) check() error {
 		return invalid("sockets must be an absolute path")
 	case len(s.Argv) == 0 || s.Argv[0] == "":
 		return invalid("argv is empty")
+	case s.Detached != nil && s.Sockets == "":
+		return invalid("detached needs a sockets directory")
+	case s.Detached != nil && !(s.Detached.LeaseSeconds > 0 && s.Detached.LeaseSeconds <= maxLeaseSeconds):
+		return invalid("detached.lease_seconds must be above 0 and at most %d", maxLeaseSeconds)
 	case s.Console.Bytes < 0 || s.Console.Bytes > maxConsoleBytes:
 		return invalid("console.bytes must be between 0 and %d", maxConsoleBytes)
 	}
 	for _, c := range s.Copies {
+		if filepath.IsAbs(c.To) {
+			continue
+		}
 		if !filepath.IsLocal(c.To) || filepath.Clean(c.To) == "." || filepath.Clean(c.To) == "lock" {
 			return invalid("copies: %q is no name for a file in the directory", c.To)
 		}
 	}
 	for _, l := range s.Listen {
-		if l.File != filepath.Base(l.File) || l.File == "." || l.File == ".." || l.File == "lock" {
+		if !isName(l.File) || l.File == "lock" || l.File == monitorSocket {
 			return invalid("listen: %q is no name for a socket", l.File)
 		}
-		if path := filepath.Join(s.Sockets, l.File); len(path) > maxSocketPath {
+	}
+	if s.Confine != nil {
+		if err := s.Confine.Check(); err != nil {
+			return invalid("confine: %v", err)
+		}
+	}
+	return cmp.Or(s.checkSocketPaths(), s.checkNames())
+}
+
+func (s *Spec) checkSocketPaths() error {
+	files := []string{}
+	for _, l := range s.Listen {
+		files = append(files, l.File)
+	}
+	if s.Detached != nil {
+		files = append(files, monitorSocket)
+	}
+	for _, file := range files {
+		if path := filepath.Join(s.Sockets, file); len(path) > maxSocketPath {
 			return event.Errorf("socket_path_too_long", "%s: a socket's path has at most %d bytes, this one has %d", path, maxSocketPath, len(path))
 		}
 	}
-	return s.checkNames()
+	return nil
+}
+
+// isName tells whether name is one of a file in some directory, without a way out of it.
+func isName(name string) bool {
+	return name == filepath.Base(name) && name != "." && name != ".." && name != "/"
 }
 
 func (s *Spec) checkNames() error {

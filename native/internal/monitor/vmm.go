@@ -12,12 +12,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/internal/confine"
 	"pyro/native/internal/event"
 )
 
 // environment is what the VMM gets of ours. The rest may hold secrets, and a
 // guest that breaks out must not find them in the VMM's memory.
 var environment = []string{"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"}
+
+// unrunnable is what the kernel says of a file that is no program for us.
+var unrunnable = []error{unix.ENOENT, unix.EACCES, unix.ENOEXEC}
 
 // findVMM is the program that argv[0] names.
 func findVMM(name string) (string, error) {
@@ -55,20 +59,36 @@ func (m *machine) start(path string) (pid int, err error) {
 	for i := range argv {
 		argv[i] = replacer.Replace(argv[i])
 	}
-	pid, err = syscall.ForkExec(path, argv, &syscall.ProcAttr{
-		Dir:   m.spec.Directory,
-		Env:   m.environ(),
-		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
-	})
-	switch err {
-	case nil:
+	if pid, err = m.spawn(path, argv, files); err == nil {
 		m.closeInherited()
-		return pid, nil
-	case unix.ENOENT, unix.EACCES, unix.ENOEXEC:
-		return 0, event.Errorf("no_vmm", "%s cannot be run: %v", path, err)
 	}
-	return 0, &os.PathError{Op: "start", Path: path, Err: err}
+	return pid, err
+}
+
+// spawn starts the VMM, confined where the spec says so.
+func (m *machine) spawn(path string, argv []string, files []uintptr) (pid int, err error) {
+	if m.spec.Confine != nil {
+		command := confine.Command{ID: m.spec.ID, Path: path, Argv: argv, Env: m.environ(), Dir: m.spec.Directory, Files: files}
+		if m.confined, err = confine.Start(m.spec.Confine, command); err == nil {
+			return m.confined.PID, nil
+		}
+	} else {
+		pid, err = syscall.ForkExec(path, argv, &syscall.ProcAttr{
+			Dir:   m.spec.Directory,
+			Env:   m.environ(),
+			Files: files,
+			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
+		})
+		if err == nil {
+			return pid, nil
+		}
+		err = &os.PathError{Op: "start", Path: path, Err: err}
+	}
+	var failed *os.PathError
+	if errors.As(err, &failed) && failed.Path == path && slices.Contains(unrunnable, failed.Err) {
+		return 0, event.Errorf("no_vmm", "%s cannot be run: %v", path, failed.Err)
+	}
+	return 0, err
 }
 
 func (m *machine) environ() []string {
@@ -97,8 +117,8 @@ func kill(pid int) {
 	unix.Kill(-pid, unix.SIGKILL)
 }
 
-// reapVMM takes the state of a VMM that has ended and leaves nothing that it started.
-func reapVMM(pid int) unix.WaitStatus {
+// reap takes the state of a VMM that has ended and leaves nothing that it started.
+func (m *machine) reap(pid int) unix.WaitStatus {
 	kill(pid)
 	var status unix.WaitStatus
 	for {
@@ -107,5 +127,8 @@ func reapVMM(pid int) unix.WaitStatus {
 		}
 	}
 	killOrphans()
+	if m.confined != nil {
+		m.confined.Finish()
+	}
 	return status
 }

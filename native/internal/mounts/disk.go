@@ -2,11 +2,11 @@ package mounts
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,7 +70,7 @@ func Superblock(device string) ([]byte, error) {
 // Layout makes the subvolumes of a blank disk.
 func (d Disk) Layout() error {
 	for _, name := range []string{RootVolume, WorkspaceVolume} {
-		if err := d.subvolume(name); err != nil {
+		if err := makeSubvolume(d.dir, name); err != nil {
 			return err
 		}
 		for _, dir := range []string{d.Upper(name), d.Work(name)} {
@@ -79,7 +79,7 @@ func (d Disk) Layout() error {
 			}
 		}
 	}
-	return nil
+	return os.Mkdir(d.checkpoints(), 0o700)
 }
 
 // Upper is where an overlay keeps what differs from its lower layer.
@@ -88,29 +88,33 @@ func (d Disk) Upper(volume string) string { return filepath.Join(d.dir, volume, 
 // Work is the directory that the kernel needs beside Upper.
 func (d Disk) Work(volume string) string { return filepath.Join(d.dir, volume, "work") }
 
-// Close flushes the disk and unmounts it.
-func (d Disk) Close() error {
-	if err := unix.Unmount(d.dir, 0); err != nil {
-		return &os.PathError{Op: "unmount", Path: d.dir, Err: err}
-	}
-	return nil
-}
+// ErrFailed is about a disk whose file system met an error: it is read-only, and
+// what was not on it by then is lost.
+var ErrFailed = errors.New("the disk is read-only after an error")
 
-func (d Disk) subvolume(name string) error {
+// Sync flushes everything that is dirty.
+func (d Disk) Sync() error {
 	dir, err := os.Open(d.dir)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	// struct btrfs_ioctl_vol_args of linux/btrfs.h
-	var args struct {
-		fd   int64
-		name [4088]byte
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return fmt.Errorf("flush the disk: %w", err)
 	}
-	copy(args.name[:], name)
-	const subvolCreate = 0x5000940e
-	if err := ioctl(dir, subvolCreate, unsafe.Pointer(&args)); err != nil {
-		return fmt.Errorf("btrfs subvolume %s: %w", name, err)
+	if d.Failed() {
+		return ErrFailed
+	}
+	return nil
+}
+
+// Failed tells whether an error made the file system read-only. It waits for nothing.
+func (d Disk) Failed() bool { return unix.Access(d.dir, unix.W_OK) == unix.EROFS }
+
+// Close flushes the disk and unmounts it.
+func (d Disk) Close() error {
+	if err := unix.Unmount(d.dir, 0); err != nil {
+		return &os.PathError{Op: "unmount", Path: d.dir, Err: err}
 	}
 	return nil
 }
@@ -125,13 +129,6 @@ func ForgetBlocks(device string) error {
 	defer file.Close()
 	if err := ioctl(file, unix.BLKFLSBUF, nil); err != nil {
 		return fmt.Errorf("flush the buffers of %s: %w", device, err)
-	}
-	return nil
-}
-
-func ioctl(file *os.File, request uintptr, argument unsafe.Pointer) error {
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), request, uintptr(argument)); errno != 0 {
-		return errno
 	}
 	return nil
 }

@@ -54,16 +54,7 @@ func Overlay(lower, upper, work string) (int, error) {
 	return fd, nil
 }
 
-// Bind returns a descriptor of a directory as a mount of its own.
-func Bind(path string) (int, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return -1, &os.PathError{Op: "open_tree", Path: path, Err: err}
-	}
-	return fd, nil
-}
-
-// Place mounts what a descriptor from Overlay or Bind stands for.
+// Place mounts what a descriptor from Overlay stands for.
 func Place(fd, dir int, target string) error {
 	if err := unix.MoveMount(fd, "", dir, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return &os.PathError{Op: "move_mount", Path: target, Err: err}

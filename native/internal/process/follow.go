@@ -18,9 +18,17 @@ var (
 // Sink takes a piece of output, which it must not keep.
 type Sink func(stream int, offset uint64, data []byte) error
 
+// From is where a follower takes up the output.
+type From struct {
+	Offsets [streams]uint64
+	// Lossy goes on at the oldest byte that is held where those before are not,
+	// and begins there, with a piece without data where none is held.
+	Lossy bool
+}
+
 // Follow gives the output from the given offsets on to the sink, until the
 // command has ended and all of it is given.
-func (e *Exec) Follow(ctx context.Context, from [streams]uint64, give Sink) (Exit, error) {
+func (e *Exec) Follow(ctx context.Context, from From, give Sink) (Exit, error) {
 	stop := context.AfterFunc(ctx, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -29,18 +37,19 @@ func (e *Exec) Follow(ctx context.Context, from [streams]uint64, give Sink) (Exi
 	defer stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for i := range e.out {
-		if from[i] < e.out[i].start || from[i] > e.out[i].end {
-			return Exit{}, ErrOutOfRange
-		}
-	}
-	for i := range e.out {
-		e.out[i].sent = from[i]
+	gaps, err := e.take(from)
+	if err != nil {
+		return Exit{}, err
 	}
 	e.follower++
 	e.changed.Broadcast()
 	me := e.follower
 	var data []byte
+	for _, gap := range gaps {
+		if err := e.give(gap, &data, give, me); err != nil {
+			return Exit{}, err
+		}
+	}
 	for {
 		switch ready := e.ready(); {
 		case ctx.Err() != nil:
@@ -57,6 +66,23 @@ func (e *Exec) Follow(ctx context.Context, from [streams]uint64, give Sink) (Exi
 			e.changed.Wait()
 		}
 	}
+}
+
+// take sets where the follower is and returns the streams of which it misses bytes.
+func (e *Exec) take(from From) (gaps []*stream, err error) {
+	for i, offset := range from.Offsets {
+		if offset > e.out[i].end || (offset < e.out[i].start && !from.Lossy) {
+			return nil, ErrOutOfRange
+		}
+	}
+	for i, offset := range from.Offsets {
+		s := &e.out[i]
+		s.sent = max(offset, s.start)
+		if s.sent > offset {
+			gaps = append(gaps, s)
+		}
+	}
+	return gaps, nil
 }
 
 func (e *Exec) ready() *stream {

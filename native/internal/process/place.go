@@ -13,8 +13,8 @@ type Place interface {
 	Directory(path string) (string, error)
 	// Group makes the group of one exec.
 	Group(id string) (Group, error)
-	// Launch calls start where new processes belong.
-	Launch(start func())
+	// Launch calls start where new processes belong, or fails when none can be started any more.
+	Launch(start func()) error
 }
 
 // Group is every process of one exec.

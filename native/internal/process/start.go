@@ -32,7 +32,7 @@ func start(place Place, spec Spec, ended func(*Exec)) (*Exec, error) {
 	pidfd := -1
 	attr := &syscall.ProcAttr{Dir: dir, Env: spec.Env, Files: files[:], Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
 	e.group.Join(attr.Sys)
-	place.Launch(func() {
+	launched := place.Launch(func() {
 		var path string
 		if path, err = lookup(spec.Argv[0], spec.Env); err != nil {
 			return
@@ -42,6 +42,10 @@ func start(place Place, spec Spec, ended func(*Exec)) (*Exec, error) {
 	})
 	for _, fd := range files {
 		unix.Close(int(fd))
+	}
+	if launched != nil {
+		e.abandon()
+		return nil, launched
 	}
 	if err != nil {
 		return e.refuse(spec.Argv[0], err, ended)
@@ -115,13 +119,7 @@ func (e *Exec) open(stdin bool) (files [3]uintptr, err error) {
 
 // refuse makes an exec that has ended of a command that could not begin.
 func (e *Exec) refuse(name string, cause error, ended func(*Exec)) (*Exec, error) {
-	e.group.End()
-	if e.stdin != nil {
-		e.stdin.Close()
-	}
-	for i := range e.out {
-		e.out[i].pipe.Close()
-	}
+	e.abandon()
 	exit := Exit{}
 	switch {
 	case errors.Is(cause, unix.ENOENT), errors.Is(cause, unix.ENOTDIR):
@@ -136,6 +134,17 @@ func (e *Exec) refuse(name string, cause error, ended func(*Exec)) (*Exec, error
 	e.exit = &exit
 	ended(e)
 	return e, nil
+}
+
+// abandon lets go of what was opened for a command that did not begin.
+func (e *Exec) abandon() {
+	e.group.End()
+	if e.stdin != nil {
+		e.stdin.Close()
+	}
+	for i := range e.out {
+		e.out[i].pipe.Close()
+	}
 }
 
 // lookup finds a command in PATH. It runs where the command will run.

@@ -97,7 +97,7 @@ func (t *Table) Find(id string) (*Exec, error) {
 
 // Follow is Exec.Follow; once it has delivered an exit, the exec's output is
 // held only as long as there is room for it.
-func (t *Table) Follow(ctx context.Context, e *Exec, from [streams]uint64, give Sink) (Exit, error) {
+func (t *Table) Follow(ctx context.Context, e *Exec, from From, give Sink) (Exit, error) {
 	exit, err := e.Follow(ctx, from, give)
 	if err == nil {
 		t.mu.Lock()

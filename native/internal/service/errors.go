@@ -14,8 +14,10 @@ import (
 
 	"pyro/native/internal/beneath"
 	"pyro/native/internal/file"
+	"pyro/native/internal/mounts"
 	"pyro/native/internal/process"
 	"pyro/native/internal/tree"
+	"pyro/native/internal/workload"
 )
 
 // codes says what each failure is called on the wire. The first that fits counts.
@@ -31,6 +33,9 @@ var codes = []struct {
 	{process.ErrBadID, connect.CodeInvalidArgument},
 	{process.ErrNoCommand, connect.CodeInvalidArgument},
 	{process.ErrNoStdin, connect.CodeFailedPrecondition},
+	{workload.ErrNotAttached, connect.CodeFailedPrecondition},
+	{workload.ErrEnded, connect.CodeFailedPrecondition},
+	{mounts.ErrFailed, connect.CodeDataLoss},
 	{beneath.ErrRelative, connect.CodeInvalidArgument},
 	{file.ErrNotRegular, connect.CodeFailedPrecondition},
 	{tree.ErrUnsafe, connect.CodeInvalidArgument},

@@ -19,13 +19,12 @@ func (s *Service) Exec(ctx context.Context, request *agentv1.ExecRequest, stream
 	if err := s.usable(); err != nil {
 		return err
 	}
-	const most = uint64(1<<63-1) / uint64(time.Millisecond)
 	exec, err := s.execs.Start(s.machine, process.Spec{
 		ID:      request.GetExecId(),
 		Argv:    request.GetArgv(),
 		Env:     request.GetEnv(),
 		Dir:     request.GetCwd(),
-		Timeout: time.Duration(min(request.GetTimeoutMs(), most)) * time.Millisecond,
+		Timeout: milliseconds(request.GetTimeoutMs()),
 		Stdin:   request.GetStdin(),
 	})
 	if err != nil {
@@ -35,7 +34,7 @@ func (s *Service) Exec(ctx context.Context, request *agentv1.ExecRequest, stream
 	if err := stream.Send(started); err != nil {
 		return err
 	}
-	return s.follow(ctx, exec, taken, 0, 0, stream)
+	return s.follow(ctx, exec, taken, process.From{}, stream)
 }
 
 // Follow sends the events of an exec from the given offsets.
@@ -45,7 +44,8 @@ func (s *Service) Follow(ctx context.Context, request *agentv1.FollowRequest, st
 	if err != nil {
 		return fail(err)
 	}
-	return s.follow(ctx, exec, taken, request.GetStdoutOffset(), request.GetStderrOffset(), stream)
+	offsets := [...]uint64{process.Stdout: request.GetStdoutOffset(), process.Stderr: request.GetStderrOffset()}
+	return s.follow(ctx, exec, taken, process.From{Offsets: offsets, Lossy: request.GetLossy()}, stream)
 }
 
 var outputStreams = [...]agentv1.OutputStream{
@@ -53,8 +53,7 @@ var outputStreams = [...]agentv1.OutputStream{
 	process.Stderr: agentv1.OutputStream_OUTPUT_STREAM_STDERR,
 }
 
-func (s *Service) follow(ctx context.Context, exec *process.Exec, taken time.Time, stdout, stderr uint64, stream *events) error {
-	from := [...]uint64{process.Stdout: stdout, process.Stderr: stderr}
+func (s *Service) follow(ctx context.Context, exec *process.Exec, taken time.Time, from process.From, stream *events) error {
 	exit, err := s.execs.Follow(ctx, exec, from, func(which int, offset uint64, data []byte) error {
 		return stream.Send(&agentv1.ExecEvent{Event: &agentv1.ExecEvent_Output_{Output: &agentv1.ExecEvent_Output{
 			Stream: outputStreams[which], Offset: offset, Data: data,

@@ -174,6 +174,16 @@ func TestFollowTakesUpACutStream(t *testing.T) {
 	again, err := g.Follow(g.context, &agentv1.FollowRequest{ExecId: request.GetExecId()})
 	must(t, err)
 	wantCode(t, collect(again).err, connect.CodeOutOfRange)
+	oldest, err := g.Follow(g.context, &agentv1.FollowRequest{ExecId: request.GetExecId(), Lossy: true})
+	must(t, err)
+	if !oldest.Receive() || oldest.Msg().GetOutput().GetOffset() == 0 {
+		t.Fatal(oldest.Msg(), oldest.Err())
+	}
+	missing := int(oldest.Msg().GetOutput().GetOffset())
+	held := len(oldest.Msg().GetOutput().GetData())
+	if o := collect(oldest); o.err != nil || missing+held+o.stdout.Len() != 3_000_000 || o.exit.GetCode() != 5 {
+		t.Fatal(missing, held, o.stdout.Len(), o.exit, o.err)
+	}
 	unknown, err := g.Follow(g.context, &agentv1.FollowRequest{ExecId: "unknown"})
 	must(t, err)
 	wantCode(t, collect(unknown).err, connect.CodeNotFound)

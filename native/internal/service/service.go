@@ -26,6 +26,10 @@ type Machine interface {
 	Attach(id workload.Identity, disk, seed string) error
 	SetClock(now time.Time) error
 	Sync() error
+	// Checkpoint flushes, and keeps what the disk holds unless nothing has changed.
+	Checkpoint(sequence uint64, keep int) (taken bool, last uint64, err error)
+	// DiskFailed tells, at once, whether the disk takes no more writes after an error.
+	DiskFailed() bool
 	// Shutdown returns once everything is on the disk.
 	Shutdown() error
 	PowerOff()
@@ -41,11 +45,15 @@ type Service struct {
 	state agentv1.AgentState
 	// busy is whether Prepare, Attach or Shutdown is at work.
 	busy bool
+
+	lease lease
 }
 
 // New returns the agent of a machine that has just booted.
 func New(build string, machine Machine) *Service {
-	return &Service{build: build, machine: machine, execs: process.NewTable(), state: agentv1.AgentState_AGENT_STATE_BOOTED}
+	s := &Service{build: build, machine: machine, execs: process.NewTable(), state: agentv1.AgentState_AGENT_STATE_BOOTED}
+	s.lease.expired = s.expire
+	return s
 }
 
 // Ping answers at once.
@@ -56,7 +64,14 @@ func (s *Service) Ping(context.Context, *agentv1.PingRequest) (*agentv1.PingResp
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &agentv1.PingResponse{Build: s.build, MonotonicNs: monotonic.Nano(), RealtimeNs: time.Now().UnixNano(), State: s.state, ResidentBytes: residentBytes()}, nil
+	return &agentv1.PingResponse{
+		Build:         s.build,
+		MonotonicNs:   monotonic.Nano(),
+		RealtimeNs:    time.Now().UnixNano(),
+		State:         s.state,
+		ResidentBytes: residentBytes(),
+		DiskFailed:    s.state == agentv1.AgentState_AGENT_STATE_ATTACHED && s.machine.DiskFailed(),
+	}, nil
 }
 
 // residentBytes is 0 where the kernel does not tell.
@@ -95,6 +110,9 @@ func (s *Service) Attach(_ context.Context, request *agentv1.AttachRequest) (*ag
 		s.execs.Forget()
 		return s.machine.Attach(id, request.GetDiskDevice(), request.GetSeedDevice())
 	}, agentv1.AgentState_AGENT_STATE_PREPARED)
+	if err == nil {
+		s.lease.begin(milliseconds(request.GetLeaseMs()))
+	}
 	return &agentv1.AttachResponse{}, err
 }
 
@@ -106,6 +124,18 @@ func (s *Service) SetClock(_ context.Context, request *agentv1.SetClockRequest) 
 // Sync flushes everything.
 func (s *Service) Sync(context.Context, *agentv1.SyncRequest) (*agentv1.SyncResponse, error) {
 	return &agentv1.SyncResponse{}, fail(s.machine.Sync())
+}
+
+// Checkpoint keeps what the disk holds.
+func (s *Service) Checkpoint(_ context.Context, request *agentv1.CheckpointRequest) (*agentv1.CheckpointResponse, error) {
+	if request.GetSequence() == 0 {
+		return nil, invalid("a checkpoint's sequence is not 0")
+	}
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	taken, last, err := s.machine.Checkpoint(request.GetSequence(), int(request.GetKeep()))
+	return &agentv1.CheckpointResponse{Taken: taken, Last: last}, fail(err)
 }
 
 // powerOffDelay is how long the answer to Shutdown has to leave the machine.
@@ -120,6 +150,19 @@ func (s *Service) Shutdown(context.Context, *agentv1.ShutdownRequest) (*agentv1.
 		time.AfterFunc(powerOffDelay, s.machine.PowerOff)
 	}
 	return &agentv1.ShutdownResponse{}, err
+}
+
+// expire ends the machine as Shutdown does, unless a call is under way that
+// must end first.
+func (s *Service) expire() (ended bool) {
+	_, err := s.Shutdown(context.Background(), nil)
+	return connect.CodeOf(err) != connect.CodeFailedPrecondition
+}
+
+// milliseconds is a duration as the protocol tells it.
+func milliseconds(n uint64) time.Duration {
+	const most = uint64(1<<63-1) / uint64(time.Millisecond)
+	return time.Duration(min(n, most)) * time.Millisecond
 }
 
 // step takes the machine from one of the states to another, or fails for good.

@@ -34,5 +34,9 @@ func (s *Service) Session() func(net.Conn) {
 		MaxUploadBufferPerStream:     streamWindow,
 	}
 	options := &http2.ServeConnOpts{Handler: handler, BaseConfig: &http.Server{ErrorLog: log.New(io.Discard, "", 0)}}
-	return func(conn net.Conn) { server.ServeConn(conn, options) }
+	return func(conn net.Conn) {
+		s.lease.connected()
+		defer s.lease.disconnected()
+		server.ServeConn(conn, options)
+	}
 }

@@ -65,7 +65,10 @@ func (m *Machine) Directory(dir string) (string, error) {
 }
 
 // Launch starts processes right here.
-func (m *Machine) Launch(start func()) { start() }
+func (m *Machine) Launch(start func()) error {
+	start()
+	return nil
+}
 
 // Group makes the group of one exec.
 func (m *Machine) Group(string) (process.Group, error) {
@@ -85,6 +88,14 @@ func (m *Machine) Sync() error {
 	defer dir.Close()
 	return unix.Syncfs(int(dir.Fd()))
 }
+
+// Checkpoint flushes: a directory of the host keeps no checkpoints.
+func (m *Machine) Checkpoint(uint64, int) (taken bool, last uint64, err error) {
+	return false, 0, m.Sync()
+}
+
+// DiskFailed knows nothing of the host's disks.
+func (m *Machine) DiskFailed() bool { return false }
 
 // Shutdown ends every process that was started.
 func (m *Machine) Shutdown() error {

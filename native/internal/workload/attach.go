@@ -33,15 +33,16 @@ func (m *Machine) Attach(id Identity, disk, seed string) error {
 	if err != nil {
 		return err
 	}
+	m.disk.Store(&volumes.disk)
 	defer unix.Close(volumes.workspace)
 	if err := writeNames(volumes.disk.Upper(mounts.RootVolume), id); err != nil {
 		return err
 	}
-	m.thread.do(func() {
+	ended := m.thread.do(func() {
 		err = errors.Join(unix.Sethostname([]byte(id.Hostname)), changeRoot(volumes.root, volumes.workspace))
 	})
 	unix.Close(int(m.root.Swap(int32(volumes.root))))
-	return err
+	return errors.Join(ended, err)
 }
 
 // SetClock sets the time of day.

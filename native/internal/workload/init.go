@@ -7,6 +7,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"pyro/native/internal/lockdown"
 )
 
 // InitName is argv[0] of the agent as the workload's init.
@@ -31,7 +33,11 @@ func Init() {
 	// An ignored SIGCHLD has the kernel reap every child. The rest is ignored so
 	// that the Go runtime ends this process for none of them.
 	signal.Ignore()
-	if err := enterRoot(); err != nil {
+	err := enterRoot()
+	if err == nil {
+		err = lockdown.Init()
+	}
+	if err != nil {
 		fmt.Fprint(os.NewFile(readyFd, "ready"), err)
 		os.Exit(1)
 	}

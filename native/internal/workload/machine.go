@@ -3,31 +3,21 @@
 package workload
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"pyro/native/internal/cgroup"
+	"pyro/native/internal/lockdown"
+	"pyro/native/internal/mounts"
 )
 
-const (
-	cgroupDir = "/sys/fs/cgroup"
-	// reserve is what the workload leaves of the memory that is available before
-	// it starts, in bytes: when it runs out of its own, that ends one of its
-	// processes instead of starving the whole machine.
-	reserve = 32 << 20
-)
-
-// droppedCapabilities are what no process of the workload can have.
-var droppedCapabilities = []uintptr{
-	unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, unix.CAP_SYS_BOOT, unix.CAP_SYS_TIME, unix.CAP_MKNOD,
-}
+const cgroupDir = "/sys/fs/cgroup"
 
 // Machine is the guest that this agent is PID 1 of.
 type Machine struct {
@@ -35,6 +25,12 @@ type Machine struct {
 	init   int
 	group  *cgroup.Group
 	blank  *blank
+	// disk is what Attach mounted.
+	disk atomic.Pointer[mounts.Disk]
+	// clean is whether Shutdown left the disk so.
+	clean bool
+	// checkpoints come one after the other.
+	checkpoints sync.Mutex
 	// root is the workload's root directory.
 	root atomic.Int32
 	// oomScore is the agent's own oom_score_adj, which its children inherit.
@@ -97,30 +93,15 @@ func (m *Machine) openGroup() error {
 	if err := pyro.Delegate(); err != nil {
 		return err
 	}
-	// The limit stands on a group that the workload does not see.
-	available, err := availableMemory()
-	if err != nil {
+	// What limits the workload stands on a group that it does not see.
+	if err := setLimits(pyro); err != nil {
 		return err
 	}
-	if err := pyro.Set("memory.max", fmt.Sprint(max(available-reserve, available/2))); err != nil {
+	if err := lockdown.Group(pyro.Descriptor()); err != nil {
 		return err
 	}
 	m.group, err = pyro.Child("workload")
 	return err
-}
-
-// availableMemory is what programs could use, in bytes.
-func availableMemory() (int64, error) {
-	content, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	_, rest, found := strings.Cut(string(content), "MemAvailable:")
-	kib := int64(0)
-	if _, err := fmt.Sscan(rest, &kib); !found || err != nil {
-		return 0, errors.New("the kernel does not tell how much memory is available")
-	}
-	return kib << 10, nil
 }
 
 // startInit returns once the namespaces are complete.
@@ -174,10 +155,8 @@ func enter(pidfd int) error {
 	if err := unix.Setns(pidfd, all); err != nil {
 		return fmt.Errorf("enter the workload's namespaces: %w", err)
 	}
-	for _, capability := range droppedCapabilities {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
-			return fmt.Errorf("drop capability %d: %w", capability, err)
-		}
+	if err := lockdown.Children(); err != nil {
+		return err
 	}
 	unix.Umask(0o022)
 	return nil

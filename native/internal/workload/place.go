@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"fmt"
 	"syscall"
 
@@ -18,8 +19,8 @@ func (m *Machine) Directory(dir string) (string, error) {
 }
 
 // Launch lets start fork into the workload's namespaces.
-func (m *Machine) Launch(start func()) {
-	m.thread.do(func() {
+func (m *Machine) Launch(start func()) error {
+	return m.thread.do(func() {
 		m.oomScore.WriteAt([]byte("0"), 0)
 		defer m.oomScore.WriteAt([]byte("-1000"), 0)
 		start()
@@ -58,7 +59,7 @@ func (g *execGroup) End() (oomKilled bool) {
 	}
 	defer g.Close()
 	g.Kill()
-	g.Empty()
+	g.Empty(context.Background())
 	g.RemoveAll()
 	return oomKilled
 }

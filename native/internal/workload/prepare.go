@@ -15,7 +15,7 @@ import (
 
 // Prepare readies the machine to be suspended as a template.
 func (m *Machine) Prepare(ctx context.Context, environment, disk string, warmUp [][]string) error {
-	if err := os.MkdirAll("/pyro", 0o755); err != nil {
+	if err := os.MkdirAll(emptyDir, 0o755); err != nil {
 		return err
 	}
 	lower := mounts.Mount{Source: environment, Target: environmentDir, Type: "squashfs", Flags: unix.MS_RDONLY | unix.MS_NODEV}
@@ -59,7 +59,7 @@ func (m *Machine) warm(ctx context.Context, table *process.Table, id string, arg
 		return fmt.Errorf("warm-up %q: %w", argv, err)
 	}
 	var said []byte
-	exit, err := e.Follow(ctx, [2]uint64{}, func(_ int, _ uint64, data []byte) error {
+	exit, err := e.Follow(ctx, process.From{}, func(_ int, _ uint64, data []byte) error {
 		said = append(said, data...)
 		said = said[max(0, len(said)-2000):]
 		return nil

@@ -17,6 +17,7 @@ const (
 	preparedDir    = "/pyro/prepared"
 	diskDir        = "/pyro/disk"
 	seedDir        = "/pyro/seed"
+	emptyDir       = "/pyro/empty"
 )
 
 // mountPoints of a root that the agent mounts on, or moves a mount to.
@@ -31,16 +32,17 @@ var moved = []string{"proc", "sys", "dev", "run"}
 
 const quiet = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// systemMounts are made in the prepared root, in this order.
+// systemMounts are made in the prepared root, in this order. All the files that
+// they can hold leave memory for programs, such as one that removes them.
 var systemMounts = []mounts.Mount{
 	{Source: "proc", Target: "proc", Type: "proc", Flags: quiet},
 	{Source: "sysfs", Target: "sys", Type: "sysfs", Flags: quiet | unix.MS_RDONLY},
 	{Source: "cgroup2", Target: "sys/fs/cgroup", Type: "cgroup2", Flags: quiet},
-	{Source: "dev", Target: "dev", Type: "tmpfs", Flags: unix.MS_NOSUID, Options: "mode=755"},
+	{Source: "dev", Target: "dev", Type: "tmpfs", Flags: unix.MS_NOSUID, Options: "mode=755,size=1m"},
 	{Source: "devpts", Target: "dev/pts", Type: "devpts", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Options: "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-	{Source: "shm", Target: "dev/shm", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Options: "mode=1777"},
+	{Source: "shm", Target: "dev/shm", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Options: "mode=1777,size=50%"},
 	{Source: "mqueue", Target: "dev/mqueue", Type: "mqueue", Flags: quiet},
-	{Source: "run", Target: "run", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Options: "mode=755"},
+	{Source: "run", Target: "run", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Options: "mode=755,size=10%"},
 }
 
 var devices = []struct {

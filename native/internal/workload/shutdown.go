@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,33 +9,91 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pyro/native/internal/mounts"
+)
+
+const (
+	// endTime is how long killed processes have to be gone. One that waits for a
+	// device may never be.
+	endTime = 5 * time.Second
+	// quietTime is how long calls of the agent have to let go of the disk.
+	quietTime = 500 * time.Millisecond
+	// forcedTime is how long the kernel has to make the disk read-only under whoever still writes to it.
+	forcedTime = 10 * time.Second
 )
 
 // Sync flushes everything that is dirty to the disk.
 func (m *Machine) Sync() error {
-	root := m.Root()
-	if root < 0 {
-		return nil
-	}
-	dir, err := unix.Openat(root, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: "/", Err: err}
-	}
-	defer unix.Close(dir)
-	if err := unix.Syncfs(dir); err != nil {
-		return fmt.Errorf("flush the disk: %w", err)
+	if disk := m.disk.Load(); disk != nil {
+		return disk.Sync()
 	}
 	return nil
 }
 
-// Shutdown ends the workload and leaves the disk flushed and unmounted.
-func (m *Machine) Shutdown() error {
-	if m.group != nil {
-		if err := errors.Join(m.group.Kill(), m.group.Empty()); err != nil {
-			return err
-		}
+// ErrNotAttached is about a machine that has no disk of its own yet.
+var ErrNotAttached = errors.New("the machine has no disk yet")
+
+// Checkpoint keeps what the disk holds, unless nothing has changed.
+func (m *Machine) Checkpoint(sequence uint64, keep int) (taken bool, last uint64, err error) {
+	disk := m.disk.Load()
+	if disk == nil {
+		return false, 0, ErrNotAttached
 	}
-	if m.init > 0 {
+	m.checkpoints.Lock()
+	defer m.checkpoints.Unlock()
+	return disk.Checkpoint(sequence, keep)
+}
+
+// DiskFailed tells whether the disk takes no more writes after an error.
+func (m *Machine) DiskFailed() bool {
+	disk := m.disk.Load()
+	return disk != nil && disk.Failed()
+}
+
+// Shutdown ends the workload and leaves the disk as clean as unmounted,
+// whatever still holds on to it. It can be repeated.
+func (m *Machine) Shutdown() error {
+	if m.clean {
+		return nil
+	}
+	failed := m.endWorkload()
+	if root := m.root.Swap(-1); root >= 0 {
+		unix.Close(int(root))
+	}
+	if blank := m.blank; blank != nil {
+		m.blank = nil
+		blank.closeMounts()
+	}
+	unix.Sync()
+	disk := m.disk.Load()
+	if disk == nil {
+		return errors.Join(failed, unmount(diskDir))
+	}
+	if disk.Failed() {
+		return errors.Join(failed, mounts.ErrFailed)
+	}
+	if err := freeze(*disk); err != nil {
+		return errors.Join(failed, err)
+	}
+	// Not a byte will change any more, so that a mount which is in use can stay.
+	unmountSoon(diskDir, quietTime)
+	m.clean = true
+	return failed
+}
+
+// endWorkload starts no more processes and ends those that there are. After
+// an error it goes on: the disk matters more.
+func (m *Machine) endWorkload() (failed error) {
+	if m.thread != nil {
+		m.thread.end()
+	}
+	if m.group != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), endTime)
+		defer cancel()
+		failed = errors.Join(m.group.Kill(), m.group.Empty(ctx))
+	}
+	if m.init > 0 && failed == nil {
 		var status syscall.WaitStatus
 		for {
 			if _, err := syscall.Wait4(m.init, &status, 0, nil); err != syscall.EINTR {
@@ -42,35 +101,59 @@ func (m *Machine) Shutdown() error {
 			}
 		}
 	}
-	if m.thread != nil {
-		m.thread.end()
-	}
-	if root := m.root.Swap(-1); root >= 0 {
-		unix.Close(int(root))
-	}
-	if m.blank != nil {
-		unix.Close(m.blank.workspace)
-		unix.Close(m.blank.root)
-	}
-	unix.Sync()
-	if unmountSoon(diskDir) == nil {
-		return nil
-	}
-	if err := unix.Mount("", diskDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		return fmt.Errorf("make %s read-only: %w", diskDir, err)
-	}
-	return nil
+	return failed
 }
 
-// unmountSoon waits a moment for the last users of a file system, such as a
-// call that reads a file.
-func unmountSoon(dir string) error {
-	for wait := time.Millisecond; ; wait *= 2 {
-		err := unix.Unmount(dir, 0)
-		if err == nil || err == unix.EINVAL || err == unix.ENOENT {
-			return nil
+// freeze makes the disk read-only, which writes all that is to be written and
+// leaves no log to be replayed. Who has files open for writing cannot prevent it.
+func freeze(disk mounts.Disk) error {
+	err := repeat(quietTime, func() error { return disk.ReadOnly(true) })
+	if err == nil {
+		return nil
+	}
+	trigger, failed := os.OpenFile("/proc/sysrq-trigger", os.O_WRONLY, 0)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	defer trigger.Close()
+	if _, failed := trigger.WriteString("u"); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return repeat(forcedTime, func() error {
+		if !disk.Failed() {
+			return fmt.Errorf("the disk stays writable: %w", unix.EBUSY)
 		}
-		if err != unix.EBUSY || wait > 200*time.Millisecond {
+		return nil
+	})
+}
+
+// unmountSoon waits for the last users of a file system, such as a call that
+// reads a file.
+func unmountSoon(dir string, limit time.Duration) error {
+	err := repeat(limit, func() error { return unix.Unmount(dir, 0) })
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// released waits until nothing is mounted from a block device.
+func released(device string) error {
+	return repeat(quietTime, func() error {
+		fd, err := unix.Open(device, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: device, Err: err}
+		}
+		return unix.Close(fd)
+	})
+}
+
+// repeat tries again what is busy.
+func repeat(limit time.Duration, try func() error) error {
+	end := time.Now().Add(limit)
+	for wait := time.Millisecond; ; wait *= 2 {
+		err := try()
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
 			return err
 		}
 		time.Sleep(wait)

@@ -34,26 +34,38 @@ func openVolumes(device, seed string) (v *volumes, err error) {
 }
 
 // openWorkspace replaces the workspace by one that starts with the seed, or
-// empty.
+// empty. Also the empty one is an overlay: on files of btrfs itself root could
+// ask btrfs to remove or mount any subvolume.
 func (v *volumes) openWorkspace(seed string) (err error) {
 	unix.Close(v.workspace)
-	upper := v.disk.Upper(mounts.WorkspaceVolume)
-	if seed == "" {
-		v.workspace, err = mounts.Bind(upper)
-		return err
+	lower := emptyDir
+	if seed != "" {
+		lower = seedDir
+		if err := mountSeed(seed); err != nil {
+			return err
+		}
 	}
-	lower := mounts.Mount{Source: seed, Target: seedDir, Type: "squashfs", Flags: unix.MS_RDONLY | unix.MS_NODEV}
-	if err := lower.Do(); err != nil {
-		return err
-	}
-	v.workspace, err = mounts.Overlay(seedDir, upper, v.disk.Work(mounts.WorkspaceVolume))
+	v.workspace, err = mounts.Overlay(lower, v.disk.Upper(mounts.WorkspaceVolume), v.disk.Work(mounts.WorkspaceVolume))
 	return err
 }
 
+// mountSeed mounts what is in the drive now: the image may have been exchanged
+// after the kernel last read from it.
+func mountSeed(device string) error {
+	if err := mounts.ForgetBlocks(device); err != nil {
+		return err
+	}
+	return mounts.Mount{Source: device, Target: seedDir, Type: "squashfs", Flags: unix.MS_RDONLY | unix.MS_NODEV}.Do()
+}
+
 func (v *volumes) close() error {
+	v.closeMounts()
+	return unmount(diskDir)
+}
+
+func (v *volumes) closeMounts() {
 	unix.Close(v.root)
 	unix.Close(v.workspace)
-	return unmount(diskDir)
 }
 
 // blank is the disk that every new workspace starts with. It stays mounted in
@@ -72,6 +84,11 @@ func keepBlank(device string) (*blank, error) {
 	}
 	if err := precreateNames(v.disk.Upper(mounts.RootVolume)); err != nil {
 		return nil, err
+	}
+	// The overlay marks on the disk what it finds there at first sight: a fork would change its disk by reading.
+	var st unix.Stat_t
+	if err := unix.Fstatat(v.root, "etc/hostname", &st, 0); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: "/etc/hostname", Err: err}
 	}
 	if err := v.disk.ReadOnly(true); err != nil {
 		return nil, err
@@ -99,6 +116,10 @@ func (b *blank) reopen(device, seed string) (*volumes, error) {
 	if err := b.close(); err != nil {
 		return nil, err
 	}
+	// A mount of a disk that is still mounted would be a second sight of what the template knew of it.
+	if err := released(device); err != nil {
+		return nil, err
+	}
 	if err := mounts.ForgetBlocks(device); err != nil {
 		return nil, err
 	}
@@ -107,7 +128,7 @@ func (b *blank) reopen(device, seed string) (*volumes, error) {
 
 // unmount fails when the file system stays in use.
 func unmount(dir string) error {
-	err := unmountSoon(dir)
+	err := unmountSoon(dir, quietTime)
 	if err != nil {
 		return &os.PathError{Op: "unmount", Path: dir, Err: err}
 	}

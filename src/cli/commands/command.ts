@@ -1,10 +1,16 @@
+import type { Caller } from '../../contract/call.ts'
 import type { InputOf, Operation } from '../../contract/operation.ts'
 import type { Engine } from '../../engine/engine.ts'
 import type { Progress } from '../../contract/progress.ts'
+import { jsonText } from '../render.ts'
 
 export interface CommandContext {
   engine: Engine
   json: boolean
+  /** The CLI's own flags that were given, such as `--json`. */
+  flags: ReadonlySet<string>
+  /** The daemon, which is started at the first call when it is absent. */
+  connect: () => Promise<Caller & AsyncDisposable>
   signal: AbortSignal
 }
 
@@ -21,4 +27,10 @@ export function progressLines(json: boolean): Progress | undefined {
     if (line !== last) process.stderr.write(`${line}\n`)
     last = line
   }
+}
+
+/** The result of a command that was carried out: one document with --json, else lines. Resolves to the exit code. */
+export function printResult({ json }: Pick<CommandContext, 'json'>, result: unknown, lines: string[]): number {
+  process.stdout.write(json ? `${jsonText(result)}\n` : lines.map((line) => `${line}\n`).join(''))
+  return 0
 }

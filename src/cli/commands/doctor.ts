@@ -10,7 +10,7 @@ export const doctor: CommandAction<typeof operation> = async (input, { engine, j
   return 0
 }
 
-function lines({ platform, runtime_ok, issues, kvm, networking, runtime, vmms, checks }: OutputOf<typeof operation>): string[] {
+function lines({ platform, runtime_ok, issues, kvm, networking, runtime, vmms, confinement, checks }: OutputOf<typeof operation>): string[] {
   const capabilities = runtime?.capabilities
   return [
     `Platform: ${platform}`,
@@ -19,6 +19,8 @@ function lines({ platform, runtime_ok, issues, kvm, networking, runtime, vmms, c
     `KVM: exists=${yesNo(kvm.exists)} readable=${yesNo(kvm.readable)} writable=${yesNo(kvm.writable)}`,
     'VMMs, best first:',
     ...vmms.map(({ name, status, details }) => `  ${name} [${status}] ${details}`),
+    'Confinement of the VMM:',
+    ...table(confinement.map(({ name, status, details }) => [name, status, details])),
     ...(runtime && capabilities
       ? [
           `Catalog version: ${runtime.catalog_version}`,
@@ -29,4 +31,10 @@ function lines({ platform, runtime_ok, issues, kvm, networking, runtime, vmms, c
     `Networking: tun=${yesNo(networking.tun_available)} ip_forward=${yesNo(networking.ip_forward_enabled)}`,
     ...(issues.length > 0 ? ['Issues:', ...issues.map((issue) => `- ${issue}`)] : []),
   ]
+}
+
+/** Rows with aligned columns, indented. */
+function table(rows: string[][]): string[] {
+  const widths = rows.reduce<number[]>((widest, row) => row.map((cell, column) => Math.max(widest[column] ?? 0, cell.length)), [])
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
 }

@@ -11,6 +11,7 @@ import { inspectEnvironment } from '../environment/operations.ts'
 import { obstacle, openVmm } from '../machine/choose-vmm.ts'
 import { bootVerdict } from '../machine/launch.ts'
 import { runInVm } from '../run.ts'
+import { confinement } from './confinement.ts'
 
 type Report = OutputOf<typeof doctor>
 
@@ -38,10 +39,8 @@ export async function diagnose(engine: Engine, input: InputOf<typeof doctor>, op
     },
     vmms: await Promise.all(vmmNames.map(async (vmm) => judge(engine, vmm, boot, bundle?.key))),
     vmm: boot.vmm,
-    checks: [
-      { name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details },
-      ...(await caveats(engine, boot.vmm)),
-    ],
+    confinement: await confinement(engine.paths),
+    checks: [{ name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details }],
   }
 }
 
@@ -69,12 +68,6 @@ async function tryBoot(engine: Engine, environment: string, installed: boolean, 
     const issue = error.hint === undefined ? error.message : `${error.message} (${error.hint})`
     return { vmm: null, issue, details: error.message }
   }
-}
-
-async function caveats({ paths, env }: Engine, name: string | null): Promise<Report['checks']> {
-  const known = vmmNames.find((vmm) => vmm === name)
-  if (!known) return []
-  return (await openVmm(paths, env, known)).caveats.map((details) => ({ name: 'isolation', status: 'fail', details }))
 }
 
 async function judge({ paths, env }: Engine, name: (typeof vmmNames)[number], boot: Boot, bundleKey: string | undefined): Promise<Report['vmms'][number]> {

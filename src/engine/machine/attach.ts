@@ -10,6 +10,8 @@ const answerTimeoutMs = 30_000
 export interface LiveMachine extends AsyncDisposable {
   readonly id: string
   readonly pid: number
+  /** Disposing of this object ends it; it is there for what else can be done to a machine. */
+  readonly machine: Machine
   readonly guest: Guest
   /** `host` is no VMM: commands run on this host, without isolation. */
   readonly vmm: { readonly name: VmmName | 'host' }
@@ -19,55 +21,79 @@ export interface LiveMachine extends AsyncDisposable {
   whileAlive<T>(work: Promise<T>): Promise<T>
 }
 
-interface AttachOptions extends Pick<LiveMachine, 'id' | 'vmm' | 'variables'> {
-  starting: Promise<Machine>
+/** What makes a fork a machine of its own. */
+export interface Identity {
+  /** What the guest calls itself. */
+  hostname: string
+  /** 32 hexadecimal digits that stay the same for as long as the disk lives; random when left out. */
+  systemId?: string | undefined
+  /** Without a host for so long the guest flushes its disk and powers itself off. 0: never. */
+  leaseMs?: number
   /** Where the guest finds them; empty when there is none. */
   devices: { disk: string; seed: string }
+}
+
+interface AttachOptions extends Pick<LiveMachine, 'id' | 'vmm' | 'variables'> {
+  starting: Promise<Machine>
+  identity: Identity
   /** What has to happen before the agent may attach. */
   prepare?: (guest: Guest) => Promise<unknown>
   signal?: AbortSignal | undefined
 }
 
 /** Makes a machine that is being started one of its own. Whatever fails, nothing is left. */
-export async function attach({ id, vmm, variables, starting, devices, prepare, signal }: AttachOptions): Promise<LiveMachine> {
+export async function attach({ id, vmm, variables, starting, identity, prepare, signal }: AttachOptions): Promise<LiveMachine> {
   // Loading the RPC library takes about as long as a fork does, so both happen at once.
-  const [{ connectGuest, guestError }, machine] = await Promise.all([import('../../guest/client.ts'), starting])
+  const [{ connectGuest }, machine] = await Promise.all([import('../../guest/client.ts'), starting])
   try {
     const guest = await whileAlive(machine, machine.dialControl().then((socket) => connectGuest(socket, { timeoutMs: answerTimeoutMs, signal })))
-    const attaching = async () => {
-      await prepare?.(guest)
-      await guest.agent.attach({
-        hostname: id,
-        machineId: randomBytes(16).toString('hex'),
-        realtimeNs: realtimeNs(),
-        entropy: randomBytes(64),
-        diskDevice: devices.disk,
-        seedDevice: devices.seed,
-      })
-      await guest.agent.setClock({ realtimeNs: realtimeNs() })
-    }
-    await whileAlive(
-      machine,
-      attaching().catch((error: unknown) => {
-        throw guestError(error, 'attaching its disk')
-      }),
-    )
-    return {
-      id,
-      pid: machine.pid,
-      guest,
-      vmm,
-      variables,
-      whileAlive: (work) => whileAlive(machine, work),
-      async [Symbol.asyncDispose]() {
-        guest[Symbol.dispose]()
-        await machine[Symbol.asyncDispose]()
-      },
-    }
+    await whileAlive(machine, (prepare?.(guest) ?? Promise.resolve()).then(() => identify(guest, identity)))
+    return liveMachine({ id, vmm, variables, machine, guest })
   } catch (error) {
     await machine[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** A machine whose agent has attached. */
+function liveMachine({ id, vmm, variables, machine, guest }: Pick<LiveMachine, 'id' | 'vmm' | 'variables' | 'machine' | 'guest'>): LiveMachine {
+  return {
+    id,
+    pid: machine.pid,
+    machine,
+    guest,
+    vmm,
+    variables,
+    whileAlive: (work) => whileAlive(machine, work),
+    async [Symbol.asyncDispose]() {
+      guest[Symbol.dispose]()
+      await machine[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Has the agent of a fork attach: identity, randomness, clock, disk and seed. Allowed once in a machine's life. */
+export async function identify(guest: Guest, { hostname, systemId, leaseMs = 0, devices }: Identity): Promise<void> {
+  try {
+    await guest.agent.attach({
+      hostname,
+      machineId: systemId ?? randomBytes(16).toString('hex'),
+      realtimeNs: realtimeNs(),
+      entropy: randomBytes(64),
+      diskDevice: devices.disk,
+      seedDevice: devices.seed,
+      leaseMs: BigInt(leaseMs),
+    })
+    await setClock(guest)
+  } catch (error) {
+    const { guestError } = await import('../../guest/client.ts')
+    throw guestError(error, 'attaching its disk')
+  }
+}
+
+/** Sets the guest's time of day, which stands still while the machine does. */
+export async function setClock(guest: Guest): Promise<void> {
+  await guest.agent.setClock({ realtimeNs: realtimeNs() })
 }
 
 function realtimeNs(): bigint {

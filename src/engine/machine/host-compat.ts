@@ -1,17 +1,20 @@
 import { mkdir } from 'node:fs/promises'
 import { userInfo } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
 import { startHostMachine } from '../../vmm/host/host.ts'
 import type { Engine } from '../engine.ts'
 import type { Seed } from '../seed/seed.ts'
 import { attach, type LiveMachine } from './attach.ts'
 import { exec } from './exec.ts'
+import type { Lasting } from './start.ts'
 import { guestVariables, workspacePath } from './variables.ts'
 
 interface HostCompatOptions {
   id: string
   seed?: Seed | undefined
+  /** Outlives us, with a directory of its own that lasts. */
+  lasting?: Lasting | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -20,15 +23,15 @@ interface HostCompatOptions {
  * that stands for the guest's root and goes with the machine. Nothing keeps a
  * command from the rest of the host, so this is only for those who asked for it.
  */
-export async function startHostCompat({ paths, env }: Engine, { id, seed, signal }: HostCompatOptions): Promise<LiveMachine> {
-  const root = join(paths.machines, id, 'root')
+export async function startHostCompat({ paths, env }: Engine, { id, seed, lasting, signal }: HostCompatOptions): Promise<LiveMachine> {
+  const root = lasting ? hostRoot(lasting) : join(paths.machines, id, 'root')
   const variables = hostVariables(env, root)
   const machine = await attach({
     id,
     vmm: { name: 'host' },
     variables,
-    starting: startHostMachine(paths, { id, root, signal }),
-    devices: { disk: '', seed: '' },
+    starting: startHostMachine(paths, { id, root, ...(lasting && { detached: { leaseSeconds: lasting.leaseSeconds }, holds: [{ path: lasting.lock, exclusive: true }] }), signal }),
+    identity: { hostname: id, devices: { disk: '', seed: '' } },
     prepare: (guest) => guest.agent.prepare({}),
     signal,
   })
@@ -42,8 +45,13 @@ export async function startHostCompat({ paths, env }: Engine, { id, seed, signal
   }
 }
 
+/** What stands for the guest's root, beside where its disk would be. */
+export function hostRoot({ disk }: Pick<Lasting, 'disk'>): string {
+  return join(dirname(disk), 'root')
+}
+
 /** The host's programs, but neither its user's home nor any variable that may hold a secret. */
-function hostVariables(env: NodeJS.ProcessEnv, root: string): Record<string, string> {
+export function hostVariables(env: NodeJS.ProcessEnv, root: string): Record<string, string> {
   const user = userInfo().username
   return { ...guestVariables, HOME: join(root, 'root'), LOGNAME: user, PATH: env['PATH'] ?? guestVariables['PATH'] ?? '', TMPDIR: join(root, 'tmp'), USER: user }
 }

@@ -17,6 +17,8 @@ interface ResolveOptions extends CallOptions {
   /** A name of the catalogue. */
   environment: string
   shape: MachineShape
+  /** The very image to use, instead of what is installed under the name now. */
+  pinned?: Environment | undefined
 }
 
 /** What a machine is forked from. */
@@ -50,12 +52,12 @@ export async function launchMachine(engine: Engine, { id, seed, onStart, allowHo
   const [resolved, packed] = await Promise.all([resolving, packing])
   if ('reason' in resolved) onHostCompat?.(resolved.reason)
   onStart?.()
-  const starting = 'reason' in resolved ? startHostCompat(engine, { id, seed: packed, signal: options.signal }) : startMachine({ id, ...resolved, seed: packed, signal: options.signal })
+  const starting = 'reason' in resolved ? startHostCompat(engine, { id, seed: packed, signal: options.signal }) : startMachine({ id, ...resolved, seed: packed?.path, signal: options.signal })
   return { ...(await starting), environment: 'reason' in resolved ? undefined : resolved.environment }
 }
 
 /** As `resolveMachine`, but that no guest can boot here is an answer. */
-async function resolveUnlessNone(engine: Engine, options: ResolveOptions): Promise<ResolvedMachine | { reason: string }> {
+export async function resolveUnlessNone(engine: Engine, options: ResolveOptions): Promise<ResolvedMachine | { reason: string }> {
   if (wantsHost(engine.env)) return { reason: 'PYRO_VMM=host' }
   try {
     return await resolveMachine(engine, options)
@@ -68,10 +70,10 @@ async function resolveUnlessNone(engine: Engine, options: ResolveOptions): Promi
 const noGuest: ReadonlySet<string> = new Set(['guest_unavailable', 'vmm_missing'])
 
 /** The template for an environment and a shape on the best VMM of this host, made when it is missing. */
-export async function resolveMachine(engine: Engine, { environment: name, shape, ...options }: ResolveOptions): Promise<ResolvedMachine> {
+export async function resolveMachine(engine: Engine, { environment: name, shape, pinned, ...options }: ResolveOptions): Promise<ResolvedMachine> {
   const { paths } = engine
   const candidates = await openVmms(engine, wantedVmms(engine.env))
-  const environment = await ensureEnvironment(paths, name, options)
+  const environment = pinned ?? (await ensureEnvironment(paths, name, options))
   const [bundle, khz] = await Promise.all([ensureBundle(paths, options), tscKhz(paths)])
   const source: Omit<TemplateSource, 'vmm'> = {
     shape,

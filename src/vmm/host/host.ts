@@ -1,40 +1,53 @@
 import { join } from 'node:path'
+import { PyroError } from '../../contract/errors.ts'
 import type { Paths } from '../../host/paths.ts'
-import { consoleBytes, machineOf, monitor } from '../monitor.ts'
-import type { Machine } from '../vmm.ts'
+import { machineOf, type Moves } from '../machine.ts'
+import { adoptMonitored, commonSpec, monitor } from '../monitor.ts'
+import type { LaunchOptions, Machine } from '../vmm.ts'
 
-interface HostOptions {
-  id: string
-  /** The directory that stands for the guest's root, inside of the machine's own. */
+interface HostOptions extends Pick<LaunchOptions, 'id' | 'holds' | 'detached' | 'signal'> {
+  /** The directory that stands for the guest's root. In the machine's own directory it goes with the machine. */
   root: string
-  signal?: AbortSignal | undefined
 }
 
 /**
  * A machine that is none: the agent as an ordinary process of this host, without isolation.
- * Its monitor ends it, and all that it started, with us.
+ * Its monitor ends it, and all that it started, with us or with its lease.
  */
-export async function startHostMachine(paths: Paths, { id, root, signal }: HostOptions): Promise<Machine> {
+export async function startHostMachine(paths: Paths, { root, signal, ...options }: HostOptions): Promise<Machine> {
   const monitored = await monitor(
     paths,
     {
-      id,
-      directory: join(paths.machines, id),
-      sockets: join(paths.sockets, id),
-      copies: [],
-      locks: [],
+      ...commonSpec(paths, { ...options, console: '' }),
       listen: [{ name: 'control', file: 'control' }],
       open: [],
       argv: [join(paths.programs, 'pyro-agent'), 'serve', '--listen', '{control}', '--root', root],
-      console: { name: '', bytes: consoleBytes },
     },
     signal,
   )
   try {
     const { pid } = await monitored.started
-    return machineOf(id, pid, monitored)
+    return machineOf({ id: options.id, pid, monitored, detached: options.detached !== undefined, moves })
   } catch (error) {
     await monitored[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** The detached host machine of that id, or undefined when there is none. */
+export async function adoptHostMachine(paths: Paths, id: string): Promise<Machine | undefined> {
+  const monitored = await adoptMonitored(paths, id)
+  if (!monitored) return undefined
+  const { pid } = await monitored.started
+  return machineOf({ id, pid, monitored, detached: true, moves })
+}
+
+/** Processes of the host go on running; they write to the host's own file system. */
+const moves: Moves = {
+  pausable: false,
+  pause: async () => {},
+  resume: async () => {},
+  isPaused: async () => false,
+  exchange: () => Promise.reject(new PyroError('internal', 'a machine on the host has no drives')),
+  onStalled: () => {},
 }

@@ -1,4 +1,5 @@
-import { type Drives, driveBytes, driveSlots, type Kernel, type MachineShape, writableSlots } from '../vmm.ts'
+import { type DriveSlot, type Drives, driveBytes, driveSlots, type Kernel, type MachineShape, writableSlots } from '../vmm.ts'
+import type { MonitorSpec } from '../monitor.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
 
@@ -7,18 +8,26 @@ export interface QemuConfiguration {
   shape: MachineShape
   kernel: Kernel
   drives: Drives
+  /** See `LaunchOptions`. */
+  durable?: boolean
   /** `own`: the file becomes the guest's memory. `private`: it is mapped copy-on-write. */
   memory: { path: string; mapping: 'own' | 'private'; readOnly: boolean }
   /** Waits for device state over QMP instead of starting the kernel. */
   incoming: boolean
 }
 
+/** The QMP servers of a machine: one for whoever owns it, one through which its monitor passes descriptors. */
+export const qmpServers = ['qmp', 'files'] as const
+
+/** Descriptor sets below this one may be the drives'. */
+export const firstFreeFdset = driveSlots.length + 1
+
 /**
  * The command line of one machine. Names in braces stand for file descriptors
  * that the monitor opens and hands down. A template and its forks get the same
  * devices in the same order; only the backends differ.
  */
-export function qemuArguments({ accelerator, shape, kernel, drives, memory, incoming }: QemuConfiguration): string[] {
+export function qemuArguments({ accelerator, shape, kernel, drives, durable = false, memory, incoming }: QemuConfiguration): string[] {
   return [
     'qemu-system-x86_64',
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
@@ -31,8 +40,8 @@ export function qemuArguments({ accelerator, shape, kernel, drives, memory, inco
     ...['-device', 'virtio-serial-device,max_ports=4'],
     ...port('control'),
     ...port('network'),
-    ...driveSlots.flatMap((slot) => drive(slot, drives[slot])),
-    ...['-chardev', 'socket,id=qmp,fd={qmp},server=on,wait=off', '-mon', 'chardev=qmp,mode=control'],
+    ...driveSlots.flatMap((slot) => drive(slot, drives[slot] !== undefined, durable)),
+    ...qmpServers.flatMap((name) => ['-chardev', `socket,id=${name},fd={${name}},server=on,wait=off`, '-mon', `chardev=${name},mode=control`]),
     ...(incoming ? ['-incoming', 'defer'] : []),
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
   ]
@@ -69,14 +78,37 @@ function port(name: string): string[] {
   return ['-chardev', `socket,id=${name},fd={${name}},server=on,wait=off`, '-device', `virtserialport,chardev=${name},name=pyro.${name}`]
 }
 
-/** A machine's disk dies with it, so its flushes need not reach the host's; the lock file guards against two VMMs. */
-function drive(slot: string, path: string | undefined): string[] {
-  const backend =
-    path === undefined
-      ? `driver=null-co,size=${driveBytes},read-zeroes=on`
-      : `driver=raw,file.driver=file,file.filename=${escaped(path)},file.locking=off,cache=unsafe,discard=unmap`
-  const mode = (writableSlots as ReadonlySet<string>).has(slot) ? 'werror=report,rerror=report' : 'readonly=on'
-  return ['-drive', `if=none,id=${slot},${backend},${mode}`, '-device', `virtio-blk-device,drive=${slot}`]
+/**
+ * A drive is a raw node, which has the slot's name, over the node that holds
+ * its bytes: a blank one, or a file that comes as a descriptor. Our lock files
+ * guard against two VMMs, so QEMU locks nothing.
+ */
+function drive(slot: DriveSlot, given: boolean, durable: boolean): string[] {
+  const writable = writableSlots.has(slot)
+  const access = writable ? 'discard=unmap' : 'read-only=on'
+  const file = given
+    ? ['-add-fd', `fd={${descriptorOf(slot)}},set=${fdsetOf(slot)}`, '-blockdev', `driver=file,node-name=${backendOf(slot)},filename=/dev/fdset/${fdsetOf(slot)},locking=off,cache.no-flush=${durable ? 'off' : 'on'},${access}`]
+    : ['-blockdev', `driver=null-co,node-name=${backendOf(slot)},size=${driveBytes},read-zeroes=on,${access}`]
+  const errors = writable ? ',werror=enospc' : ''
+  return [...file, '-blockdev', `driver=raw,node-name=${slot},file=${backendOf(slot)},${access}`, '-device', `virtio-blk-device,drive=${slot},rerror=report${errors}`]
+}
+
+/** The node below a slot's, as it is launched. */
+export function backendOf(slot: DriveSlot): string {
+  return `${slot}-backend`
+}
+
+function fdsetOf(slot: DriveSlot): number {
+  return driveSlots.indexOf(slot) + 1
+}
+
+function descriptorOf(slot: DriveSlot): string {
+  return `drive-${slot}`
+}
+
+/** What the monitor opens for the drives. */
+export function driveFiles(drives: Drives): MonitorSpec['open'] {
+  return driveSlots.flatMap((slot) => (drives[slot] === undefined ? [] : [{ name: descriptorOf(slot), path: drives[slot], write: writableSlots.has(slot) }]))
 }
 
 /** A comma ends a value in QEMU's option syntax unless doubled. */

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { PyroError } from '../../contract/errors.ts'
+import { onJsonLines } from '../json-lines.ts'
 
-interface QmpEvent {
+export interface QmpEvent {
   event: string
   data?: Record<string, unknown>
 }
@@ -25,10 +25,8 @@ export class Qmp {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    createInterface({ input: socket })
-      .on('line', (line) => this.#receive(line))
-      .on('error', () => {}) // 'close' follows
-    socket.on('error', () => {})
+    onJsonLines(socket, (message) => this.#receive(message))
+    socket.on('error', () => {}) // 'close' follows
     socket.on('close', () => this.#fail(new PyroError('vmm_exited', 'QEMU closed its control socket')))
   }
 
@@ -53,12 +51,16 @@ export class Qmp {
     })
   }
 
+  /** Calls back for every event from now on. */
+  onEvent(listener: (event: QmpEvent) => void): void {
+    this.#listeners.add(listener)
+  }
+
   close(): void {
     this.#socket.destroy()
   }
 
-  #receive(line: string): void {
-    const message = JSON.parse(line) as QmpReply & Partial<QmpEvent>
+  #receive(message: QmpReply & Partial<QmpEvent>): void {
     if (message.event !== undefined) {
       for (const listener of this.#listeners) listener(message as QmpEvent)
     } else if (message.error) {
@@ -79,6 +81,27 @@ export function openQmp(socket: Socket): Qmp {
   const qmp = new Qmp(socket)
   qmp.execute('qmp_capabilities').catch(() => {}) // whoever uses the connection sees its end
   return qmp
+}
+
+/**
+ * Begins a session with a QEMU that may have one already: it takes one at a
+ * time, and answers the next when that one has ended. Fails when it does not within the time.
+ */
+export async function takeOverQmp(socket: Socket, timeoutMs: number): Promise<Qmp> {
+  const qmp = new Qmp(socket)
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    qmp.close()
+  }, timeoutMs)
+  try {
+    await qmp.execute('qmp_capabilities')
+    return qmp
+  } catch (error) {
+    throw late ? new PyroError('guest_unresponsive', 'the virtual machine does not answer: it was stopped, or another process is connected to it', { hint: 'end that process, or let it go on' }) : error
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Memory is in a file of its own, so device state is all that a migration carries. */

@@ -179,6 +179,8 @@ type PingResponse struct {
 	State       AgentState `protobuf:"varint,4,opt,name=state,proto3,enum=pyro.agent.v1.AgentState" json:"state,omitempty"`
 	// What the agent itself has in memory.
 	ResidentBytes uint64 `protobuf:"varint,5,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
+	// The disk takes no more writes: its file system met an error and went read-only.
+	DiskFailed    bool `protobuf:"varint,6,opt,name=disk_failed,json=diskFailed,proto3" json:"disk_failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -246,6 +248,13 @@ func (x *PingResponse) GetResidentBytes() uint64 {
 		return x.ResidentBytes
 	}
 	return 0
+}
+
+func (x *PingResponse) GetDiskFailed() bool {
+	if x != nil {
+		return x.DiskFailed
+	}
+	return false
 }
 
 type PrepareRequest struct {
@@ -403,10 +412,15 @@ type AttachRequest struct {
 	// At least 32 bytes that no other machine gets; the kernel's generator is
 	// reseeded with them before anything else runs.
 	Entropy []byte `protobuf:"bytes,4,opt,name=entropy,proto3" json:"entropy,omitempty"`
-	// Block device of the workspace's disk.
+	// Block device of the workspace's disk: blank as Prepare laid it out, or used by a machine
+	// before, however that one ended.
 	DiskDevice string `protobuf:"bytes,5,opt,name=disk_device,json=diskDevice,proto3" json:"disk_device,omitempty"`
-	// Block device of the seed's squashfs. Empty: /workspace starts empty.
-	SeedDevice    string `protobuf:"bytes,6,opt,name=seed_device,json=seedDevice,proto3" json:"seed_device,omitempty"`
+	// Block device of the seed's squashfs, whatever was in the drive before. Empty: /workspace
+	// starts empty.
+	SeedDevice string `protobuf:"bytes,6,opt,name=seed_device,json=seedDevice,proto3" json:"seed_device,omitempty"`
+	// Once no host has been connected for so long by the guest's clock, the agent does what
+	// Shutdown does. 0: never.
+	LeaseMs       uint64 `protobuf:"varint,7,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -481,6 +495,13 @@ func (x *AttachRequest) GetSeedDevice() string {
 		return x.SeedDevice
 	}
 	return ""
+}
+
+func (x *AttachRequest) GetLeaseMs() uint64 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
 }
 
 type AttachResponse struct {
@@ -789,10 +810,13 @@ func (*ExecEvent_Output_) isExecEvent_Event() {}
 func (*ExecEvent_Exit_) isExecEvent_Event() {}
 
 type FollowRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExecId        string                 `protobuf:"bytes,1,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"`
-	StdoutOffset  uint64                 `protobuf:"varint,2,opt,name=stdout_offset,json=stdoutOffset,proto3" json:"stdout_offset,omitempty"`
-	StderrOffset  uint64                 `protobuf:"varint,3,opt,name=stderr_offset,json=stderrOffset,proto3" json:"stderr_offset,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ExecId       string                 `protobuf:"bytes,1,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"`
+	StdoutOffset uint64                 `protobuf:"varint,2,opt,name=stdout_offset,json=stdoutOffset,proto3" json:"stdout_offset,omitempty"`
+	StderrOffset uint64                 `protobuf:"varint,3,opt,name=stderr_offset,json=stderrOffset,proto3" json:"stderr_offset,omitempty"`
+	// Where bytes from an offset on are no longer held, go on at the oldest byte that is: an
+	// output event, without data where none is held, tells by its offset what is missing.
+	Lossy         bool `protobuf:"varint,4,opt,name=lossy,proto3" json:"lossy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,6 +870,13 @@ func (x *FollowRequest) GetStderrOffset() uint64 {
 		return x.StderrOffset
 	}
 	return 0
+}
+
+func (x *FollowRequest) GetLossy() bool {
+	if x != nil {
+		return x.Lossy
+	}
+	return false
 }
 
 type StdinRequest struct {
@@ -1624,6 +1655,114 @@ func (*SyncResponse) Descriptor() ([]byte, []int) {
 	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
+type CheckpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the checkpoint; grows from one to the next. Not 0.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// How many checkpoints stay; the oldest beyond are dropped. 0: all stay.
+	Keep          uint32 `protobuf:"varint,2,opt,name=keep,proto3" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointRequest) Reset() {
+	*x = CheckpointRequest{}
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointRequest) ProtoMessage() {}
+
+func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
+func (*CheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CheckpointRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *CheckpointRequest) GetKeep() uint32 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
+type CheckpointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether this call made one.
+	Taken bool `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"`
+	// The newest checkpoint on the disk, 0 when there is none.
+	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointResponse) Reset() {
+	*x = CheckpointResponse{}
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointResponse) ProtoMessage() {}
+
+func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
+func (*CheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CheckpointResponse) GetTaken() bool {
+	if x != nil {
+		return x.Taken
+	}
+	return false
+}
+
+func (x *CheckpointResponse) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 type ShutdownRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1632,7 +1771,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1783,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1796,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 type ShutdownResponse struct {
@@ -1668,7 +1807,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1819,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1832,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_pyro_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 // Always the first event of Exec.
@@ -1707,7 +1846,7 @@ type ExecEvent_Started struct {
 
 func (x *ExecEvent_Started) Reset() {
 	*x = ExecEvent_Started{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1858,7 @@ func (x *ExecEvent_Started) String() string {
 func (*ExecEvent_Started) ProtoMessage() {}
 
 func (x *ExecEvent_Started) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1893,7 @@ type ExecEvent_Output struct {
 
 func (x *ExecEvent_Output) Reset() {
 	*x = ExecEvent_Output{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1905,7 @@ func (x *ExecEvent_Output) String() string {
 func (*ExecEvent_Output) ProtoMessage() {}
 
 func (x *ExecEvent_Output) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1963,7 @@ type ExecEvent_Exit struct {
 
 func (x *ExecEvent_Exit) Reset() {
 	*x = ExecEvent_Exit{}
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1975,7 @@ func (x *ExecEvent_Exit) String() string {
 func (*ExecEvent_Exit) ProtoMessage() {}
 
 func (x *ExecEvent_Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_pyro_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_pyro_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,14 +2038,16 @@ var File_pyro_agent_v1_agent_proto protoreflect.FileDescriptor
 const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"\x19pyro/agent/v1/agent.proto\x12\rpyro.agent.v1\"\r\n" +
-	"\vPingRequest\"\xc0\x01\n" +
+	"\vPingRequest\"\xe1\x01\n" +
 	"\fPingResponse\x12\x14\n" +
 	"\x05build\x18\x01 \x01(\tR\x05build\x12!\n" +
 	"\fmonotonic_ns\x18\x02 \x01(\x03R\vmonotonicNs\x12\x1f\n" +
 	"\vrealtime_ns\x18\x03 \x01(\x03R\n" +
 	"realtimeNs\x12/\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x19.pyro.agent.v1.AgentStateR\x05state\x12%\n" +
-	"\x0eresident_bytes\x18\x05 \x01(\x04R\rresidentBytes\"\x91\x01\n" +
+	"\x0eresident_bytes\x18\x05 \x01(\x04R\rresidentBytes\x12\x1f\n" +
+	"\vdisk_failed\x18\x06 \x01(\bR\n" +
+	"diskFailed\"\x91\x01\n" +
 	"\x0ePrepareRequest\x12-\n" +
 	"\x12environment_device\x18\x01 \x01(\tR\x11environmentDevice\x12\x1f\n" +
 	"\vdisk_device\x18\x02 \x01(\tR\n" +
@@ -1914,7 +2055,7 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\awarm_up\x18\x03 \x03(\v2\x16.pyro.agent.v1.CommandR\x06warmUp\"\x1d\n" +
 	"\aCommand\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\"\x11\n" +
-	"\x0fPrepareResponse\"\xc7\x01\n" +
+	"\x0fPrepareResponse\"\xe2\x01\n" +
 	"\rAttachRequest\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x1d\n" +
 	"\n" +
@@ -1925,7 +2066,8 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\vdisk_device\x18\x05 \x01(\tR\n" +
 	"diskDevice\x12\x1f\n" +
 	"\vseed_device\x18\x06 \x01(\tR\n" +
-	"seedDevice\"\x10\n" +
+	"seedDevice\x12\x19\n" +
+	"\blease_ms\x18\a \x01(\x04R\aleaseMs\"\x10\n" +
 	"\x0eAttachResponse\"2\n" +
 	"\x0fSetClockRequest\x12\x1f\n" +
 	"\vrealtime_ns\x18\x01 \x01(\x03R\n" +
@@ -1959,11 +2101,12 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"oom_killed\x18\x05 \x01(\bR\toomKilled\x12\x1d\n" +
 	"\n" +
 	"handled_us\x18\x06 \x01(\x04R\thandledUsB\a\n" +
-	"\x05event\"r\n" +
+	"\x05event\"\x88\x01\n" +
 	"\rFollowRequest\x12\x17\n" +
 	"\aexec_id\x18\x01 \x01(\tR\x06execId\x12#\n" +
 	"\rstdout_offset\x18\x02 \x01(\x04R\fstdoutOffset\x12#\n" +
-	"\rstderr_offset\x18\x03 \x01(\x04R\fstderrOffset\";\n" +
+	"\rstderr_offset\x18\x03 \x01(\x04R\fstderrOffset\x12\x14\n" +
+	"\x05lossy\x18\x04 \x01(\bR\x05lossy\";\n" +
 	"\fStdinRequest\x12\x17\n" +
 	"\aexec_id\x18\x01 \x01(\tR\x06execId\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"6\n" +
@@ -2006,7 +2149,13 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\r\n" +
 	"\vSyncRequest\"\x0e\n" +
-	"\fSyncResponse\"\x11\n" +
+	"\fSyncResponse\"C\n" +
+	"\x11CheckpointRequest\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04keep\x18\x02 \x01(\rR\x04keep\">\n" +
+	"\x12CheckpointResponse\x12\x14\n" +
+	"\x05taken\x18\x01 \x01(\bR\x05taken\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
 	"\x10ShutdownResponse*\x8d\x01\n" +
 	"\n" +
@@ -2019,7 +2168,7 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\fOutputStream\x12\x1d\n" +
 	"\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n" +
-	"\x14OUTPUT_STREAM_STDERR\x10\x022\x87\b\n" +
+	"\x14OUTPUT_STREAM_STDERR\x10\x022\xda\b\n" +
 	"\x05Agent\x12?\n" +
 	"\x04Ping\x12\x1a.pyro.agent.v1.PingRequest\x1a\x1b.pyro.agent.v1.PingResponse\x12H\n" +
 	"\aPrepare\x12\x1d.pyro.agent.v1.PrepareRequest\x1a\x1e.pyro.agent.v1.PrepareResponse\x12E\n" +
@@ -2033,7 +2182,9 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\tWriteFile\x12\x1f.pyro.agent.v1.WriteFileRequest\x1a .pyro.agent.v1.WriteFileResponse(\x01\x12M\n" +
 	"\bReadTree\x12\x1e.pyro.agent.v1.ReadTreeRequest\x1a\x1f.pyro.agent.v1.ReadTreeResponse0\x01\x12P\n" +
 	"\tWriteTree\x12\x1f.pyro.agent.v1.WriteTreeRequest\x1a .pyro.agent.v1.WriteTreeResponse(\x01\x12?\n" +
-	"\x04Sync\x12\x1a.pyro.agent.v1.SyncRequest\x1a\x1b.pyro.agent.v1.SyncResponse\x12K\n" +
+	"\x04Sync\x12\x1a.pyro.agent.v1.SyncRequest\x1a\x1b.pyro.agent.v1.SyncResponse\x12Q\n" +
+	"\n" +
+	"Checkpoint\x12 .pyro.agent.v1.CheckpointRequest\x1a!.pyro.agent.v1.CheckpointResponse\x12K\n" +
 	"\bShutdown\x12\x1e.pyro.agent.v1.ShutdownRequest\x1a\x1f.pyro.agent.v1.ShutdownResponseB'Z%pyro/native/gen/pyro/agent/v1;agentv1b\x06proto3"
 
 var (
@@ -2049,49 +2200,51 @@ func file_pyro_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_pyro_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_pyro_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_pyro_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_pyro_agent_v1_agent_proto_goTypes = []any{
-	(AgentState)(0),           // 0: pyro.agent.v1.AgentState
-	(OutputStream)(0),         // 1: pyro.agent.v1.OutputStream
-	(*PingRequest)(nil),       // 2: pyro.agent.v1.PingRequest
-	(*PingResponse)(nil),      // 3: pyro.agent.v1.PingResponse
-	(*PrepareRequest)(nil),    // 4: pyro.agent.v1.PrepareRequest
-	(*Command)(nil),           // 5: pyro.agent.v1.Command
-	(*PrepareResponse)(nil),   // 6: pyro.agent.v1.PrepareResponse
-	(*AttachRequest)(nil),     // 7: pyro.agent.v1.AttachRequest
-	(*AttachResponse)(nil),    // 8: pyro.agent.v1.AttachResponse
-	(*SetClockRequest)(nil),   // 9: pyro.agent.v1.SetClockRequest
-	(*SetClockResponse)(nil),  // 10: pyro.agent.v1.SetClockResponse
-	(*ExecRequest)(nil),       // 11: pyro.agent.v1.ExecRequest
-	(*ExecEvent)(nil),         // 12: pyro.agent.v1.ExecEvent
-	(*FollowRequest)(nil),     // 13: pyro.agent.v1.FollowRequest
-	(*StdinRequest)(nil),      // 14: pyro.agent.v1.StdinRequest
-	(*StdinResponse)(nil),     // 15: pyro.agent.v1.StdinResponse
-	(*SignalRequest)(nil),     // 16: pyro.agent.v1.SignalRequest
-	(*SignalResponse)(nil),    // 17: pyro.agent.v1.SignalResponse
-	(*ReadFileRequest)(nil),   // 18: pyro.agent.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),  // 19: pyro.agent.v1.ReadFileResponse
-	(*FileInfo)(nil),          // 20: pyro.agent.v1.FileInfo
-	(*WriteFileRequest)(nil),  // 21: pyro.agent.v1.WriteFileRequest
-	(*WriteFileResponse)(nil), // 22: pyro.agent.v1.WriteFileResponse
-	(*ReadTreeRequest)(nil),   // 23: pyro.agent.v1.ReadTreeRequest
-	(*ReadTreeResponse)(nil),  // 24: pyro.agent.v1.ReadTreeResponse
-	(*WriteTreeRequest)(nil),  // 25: pyro.agent.v1.WriteTreeRequest
-	(*WriteTreeResponse)(nil), // 26: pyro.agent.v1.WriteTreeResponse
-	(*SyncRequest)(nil),       // 27: pyro.agent.v1.SyncRequest
-	(*SyncResponse)(nil),      // 28: pyro.agent.v1.SyncResponse
-	(*ShutdownRequest)(nil),   // 29: pyro.agent.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 30: pyro.agent.v1.ShutdownResponse
-	(*ExecEvent_Started)(nil), // 31: pyro.agent.v1.ExecEvent.Started
-	(*ExecEvent_Output)(nil),  // 32: pyro.agent.v1.ExecEvent.Output
-	(*ExecEvent_Exit)(nil),    // 33: pyro.agent.v1.ExecEvent.Exit
+	(AgentState)(0),            // 0: pyro.agent.v1.AgentState
+	(OutputStream)(0),          // 1: pyro.agent.v1.OutputStream
+	(*PingRequest)(nil),        // 2: pyro.agent.v1.PingRequest
+	(*PingResponse)(nil),       // 3: pyro.agent.v1.PingResponse
+	(*PrepareRequest)(nil),     // 4: pyro.agent.v1.PrepareRequest
+	(*Command)(nil),            // 5: pyro.agent.v1.Command
+	(*PrepareResponse)(nil),    // 6: pyro.agent.v1.PrepareResponse
+	(*AttachRequest)(nil),      // 7: pyro.agent.v1.AttachRequest
+	(*AttachResponse)(nil),     // 8: pyro.agent.v1.AttachResponse
+	(*SetClockRequest)(nil),    // 9: pyro.agent.v1.SetClockRequest
+	(*SetClockResponse)(nil),   // 10: pyro.agent.v1.SetClockResponse
+	(*ExecRequest)(nil),        // 11: pyro.agent.v1.ExecRequest
+	(*ExecEvent)(nil),          // 12: pyro.agent.v1.ExecEvent
+	(*FollowRequest)(nil),      // 13: pyro.agent.v1.FollowRequest
+	(*StdinRequest)(nil),       // 14: pyro.agent.v1.StdinRequest
+	(*StdinResponse)(nil),      // 15: pyro.agent.v1.StdinResponse
+	(*SignalRequest)(nil),      // 16: pyro.agent.v1.SignalRequest
+	(*SignalResponse)(nil),     // 17: pyro.agent.v1.SignalResponse
+	(*ReadFileRequest)(nil),    // 18: pyro.agent.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),   // 19: pyro.agent.v1.ReadFileResponse
+	(*FileInfo)(nil),           // 20: pyro.agent.v1.FileInfo
+	(*WriteFileRequest)(nil),   // 21: pyro.agent.v1.WriteFileRequest
+	(*WriteFileResponse)(nil),  // 22: pyro.agent.v1.WriteFileResponse
+	(*ReadTreeRequest)(nil),    // 23: pyro.agent.v1.ReadTreeRequest
+	(*ReadTreeResponse)(nil),   // 24: pyro.agent.v1.ReadTreeResponse
+	(*WriteTreeRequest)(nil),   // 25: pyro.agent.v1.WriteTreeRequest
+	(*WriteTreeResponse)(nil),  // 26: pyro.agent.v1.WriteTreeResponse
+	(*SyncRequest)(nil),        // 27: pyro.agent.v1.SyncRequest
+	(*SyncResponse)(nil),       // 28: pyro.agent.v1.SyncResponse
+	(*CheckpointRequest)(nil),  // 29: pyro.agent.v1.CheckpointRequest
+	(*CheckpointResponse)(nil), // 30: pyro.agent.v1.CheckpointResponse
+	(*ShutdownRequest)(nil),    // 31: pyro.agent.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),   // 32: pyro.agent.v1.ShutdownResponse
+	(*ExecEvent_Started)(nil),  // 33: pyro.agent.v1.ExecEvent.Started
+	(*ExecEvent_Output)(nil),   // 34: pyro.agent.v1.ExecEvent.Output
+	(*ExecEvent_Exit)(nil),     // 35: pyro.agent.v1.ExecEvent.Exit
 }
 var file_pyro_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: pyro.agent.v1.PingResponse.state:type_name -> pyro.agent.v1.AgentState
 	5,  // 1: pyro.agent.v1.PrepareRequest.warm_up:type_name -> pyro.agent.v1.Command
-	31, // 2: pyro.agent.v1.ExecEvent.started:type_name -> pyro.agent.v1.ExecEvent.Started
-	32, // 3: pyro.agent.v1.ExecEvent.output:type_name -> pyro.agent.v1.ExecEvent.Output
-	33, // 4: pyro.agent.v1.ExecEvent.exit:type_name -> pyro.agent.v1.ExecEvent.Exit
+	33, // 2: pyro.agent.v1.ExecEvent.started:type_name -> pyro.agent.v1.ExecEvent.Started
+	34, // 3: pyro.agent.v1.ExecEvent.output:type_name -> pyro.agent.v1.ExecEvent.Output
+	35, // 4: pyro.agent.v1.ExecEvent.exit:type_name -> pyro.agent.v1.ExecEvent.Exit
 	20, // 5: pyro.agent.v1.ReadFileResponse.info:type_name -> pyro.agent.v1.FileInfo
 	20, // 6: pyro.agent.v1.WriteFileResponse.info:type_name -> pyro.agent.v1.FileInfo
 	1,  // 7: pyro.agent.v1.ExecEvent.Output.stream:type_name -> pyro.agent.v1.OutputStream
@@ -2108,23 +2261,25 @@ var file_pyro_agent_v1_agent_proto_depIdxs = []int32{
 	23, // 18: pyro.agent.v1.Agent.ReadTree:input_type -> pyro.agent.v1.ReadTreeRequest
 	25, // 19: pyro.agent.v1.Agent.WriteTree:input_type -> pyro.agent.v1.WriteTreeRequest
 	27, // 20: pyro.agent.v1.Agent.Sync:input_type -> pyro.agent.v1.SyncRequest
-	29, // 21: pyro.agent.v1.Agent.Shutdown:input_type -> pyro.agent.v1.ShutdownRequest
-	3,  // 22: pyro.agent.v1.Agent.Ping:output_type -> pyro.agent.v1.PingResponse
-	6,  // 23: pyro.agent.v1.Agent.Prepare:output_type -> pyro.agent.v1.PrepareResponse
-	8,  // 24: pyro.agent.v1.Agent.Attach:output_type -> pyro.agent.v1.AttachResponse
-	10, // 25: pyro.agent.v1.Agent.SetClock:output_type -> pyro.agent.v1.SetClockResponse
-	12, // 26: pyro.agent.v1.Agent.Exec:output_type -> pyro.agent.v1.ExecEvent
-	12, // 27: pyro.agent.v1.Agent.Follow:output_type -> pyro.agent.v1.ExecEvent
-	15, // 28: pyro.agent.v1.Agent.Stdin:output_type -> pyro.agent.v1.StdinResponse
-	17, // 29: pyro.agent.v1.Agent.Signal:output_type -> pyro.agent.v1.SignalResponse
-	19, // 30: pyro.agent.v1.Agent.ReadFile:output_type -> pyro.agent.v1.ReadFileResponse
-	22, // 31: pyro.agent.v1.Agent.WriteFile:output_type -> pyro.agent.v1.WriteFileResponse
-	24, // 32: pyro.agent.v1.Agent.ReadTree:output_type -> pyro.agent.v1.ReadTreeResponse
-	26, // 33: pyro.agent.v1.Agent.WriteTree:output_type -> pyro.agent.v1.WriteTreeResponse
-	28, // 34: pyro.agent.v1.Agent.Sync:output_type -> pyro.agent.v1.SyncResponse
-	30, // 35: pyro.agent.v1.Agent.Shutdown:output_type -> pyro.agent.v1.ShutdownResponse
-	22, // [22:36] is the sub-list for method output_type
-	8,  // [8:22] is the sub-list for method input_type
+	29, // 21: pyro.agent.v1.Agent.Checkpoint:input_type -> pyro.agent.v1.CheckpointRequest
+	31, // 22: pyro.agent.v1.Agent.Shutdown:input_type -> pyro.agent.v1.ShutdownRequest
+	3,  // 23: pyro.agent.v1.Agent.Ping:output_type -> pyro.agent.v1.PingResponse
+	6,  // 24: pyro.agent.v1.Agent.Prepare:output_type -> pyro.agent.v1.PrepareResponse
+	8,  // 25: pyro.agent.v1.Agent.Attach:output_type -> pyro.agent.v1.AttachResponse
+	10, // 26: pyro.agent.v1.Agent.SetClock:output_type -> pyro.agent.v1.SetClockResponse
+	12, // 27: pyro.agent.v1.Agent.Exec:output_type -> pyro.agent.v1.ExecEvent
+	12, // 28: pyro.agent.v1.Agent.Follow:output_type -> pyro.agent.v1.ExecEvent
+	15, // 29: pyro.agent.v1.Agent.Stdin:output_type -> pyro.agent.v1.StdinResponse
+	17, // 30: pyro.agent.v1.Agent.Signal:output_type -> pyro.agent.v1.SignalResponse
+	19, // 31: pyro.agent.v1.Agent.ReadFile:output_type -> pyro.agent.v1.ReadFileResponse
+	22, // 32: pyro.agent.v1.Agent.WriteFile:output_type -> pyro.agent.v1.WriteFileResponse
+	24, // 33: pyro.agent.v1.Agent.ReadTree:output_type -> pyro.agent.v1.ReadTreeResponse
+	26, // 34: pyro.agent.v1.Agent.WriteTree:output_type -> pyro.agent.v1.WriteTreeResponse
+	28, // 35: pyro.agent.v1.Agent.Sync:output_type -> pyro.agent.v1.SyncResponse
+	30, // 36: pyro.agent.v1.Agent.Checkpoint:output_type -> pyro.agent.v1.CheckpointResponse
+	32, // 37: pyro.agent.v1.Agent.Shutdown:output_type -> pyro.agent.v1.ShutdownResponse
+	23, // [23:38] is the sub-list for method output_type
+	8,  // [8:23] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
 	8,  // [8:8] is the sub-list for extension extendee
 	0,  // [0:8] is the sub-list for field type_name
@@ -2146,7 +2301,7 @@ func file_pyro_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pyro_agent_v1_agent_proto_rawDesc), len(file_pyro_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

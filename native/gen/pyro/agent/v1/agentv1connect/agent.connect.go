@@ -66,6 +66,8 @@ const (
 	AgentWriteTreeProcedure = "/pyro.agent.v1.Agent/WriteTree"
 	// AgentSyncProcedure is the fully-qualified name of the Agent's Sync RPC.
 	AgentSyncProcedure = "/pyro.agent.v1.Agent/Sync"
+	// AgentCheckpointProcedure is the fully-qualified name of the Agent's Checkpoint RPC.
+	AgentCheckpointProcedure = "/pyro.agent.v1.Agent/Checkpoint"
 	// AgentShutdownProcedure is the fully-qualified name of the Agent's Shutdown RPC.
 	AgentShutdownProcedure = "/pyro.agent.v1.Agent/Shutdown"
 )
@@ -89,7 +91,7 @@ type AgentClient interface {
 	// process goes on, held by back-pressure once its output buffer is full; Follow takes it up again.
 	Exec(context.Context, *v1.ExecRequest) (*connect.ServerStreamForClient[v1.ExecEvent], error)
 	// Takes up the output of an exec from the given offsets. NOT_FOUND for an
-	// unknown id, OUT_OF_RANGE for bytes that are no longer held.
+	// unknown id, OUT_OF_RANGE for bytes that are no longer held unless `lossy` allows a gap.
 	Follow(context.Context, *v1.FollowRequest) (*connect.ServerStreamForClient[v1.ExecEvent], error)
 	// Feeds the stdin of an exec that was started with `stdin`. The end of the stream closes it.
 	Stdin(context.Context) (*connect.ClientStreamForClientSimple[v1.StdinRequest, v1.StdinResponse], error)
@@ -107,8 +109,15 @@ type AgentClient interface {
 	// Unpacks a tar stream into an existing or new directory. The first message
 	// names it. Not atomic.
 	WriteTree(context.Context) (*connect.ClientStreamForClientSimple[v1.WriteTreeRequest, v1.WriteTreeResponse], error)
-	// Flushes everything that is dirty to the disk.
+	// Flushes everything that is dirty to the disk. DATA_LOSS when the disk has failed.
 	Sync(context.Context, *v1.SyncRequest) (*v1.SyncResponse, error)
+	// Flushes like Sync and, when something changed since the last one, keeps what the disk
+	// holds of the guest's root and of /workspace as a checkpoint. A checkpoint that was
+	// answered survives the machine; a call that is cut leaves a whole one or none. It can be
+	// repeated: with nothing changed meanwhile it finds its own checkpoint.
+	// FAILED_PRECONDITION before Attach, ALREADY_EXISTS for a sequence that is not above the last,
+	// DATA_LOSS when the disk has failed.
+	Checkpoint(context.Context, *v1.CheckpointRequest) (*v1.CheckpointResponse, error)
 	// Ends every process, flushes, unmounts and powers the machine off. The
 	// answer is sent once everything is on disk.
 	Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error)
@@ -203,6 +212,12 @@ func NewAgentClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(agentMethods.ByName("Sync")),
 			connect.WithClientOptions(opts...),
 		),
+		checkpoint: connect.NewClient[v1.CheckpointRequest, v1.CheckpointResponse](
+			httpClient,
+			baseURL+AgentCheckpointProcedure,
+			connect.WithSchema(agentMethods.ByName("Checkpoint")),
+			connect.WithClientOptions(opts...),
+		),
 		shutdown: connect.NewClient[v1.ShutdownRequest, v1.ShutdownResponse](
 			httpClient,
 			baseURL+AgentShutdownProcedure,
@@ -214,20 +229,21 @@ func NewAgentClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 
 // agentClient implements AgentClient.
 type agentClient struct {
-	ping      *connect.Client[v1.PingRequest, v1.PingResponse]
-	prepare   *connect.Client[v1.PrepareRequest, v1.PrepareResponse]
-	attach    *connect.Client[v1.AttachRequest, v1.AttachResponse]
-	setClock  *connect.Client[v1.SetClockRequest, v1.SetClockResponse]
-	exec      *connect.Client[v1.ExecRequest, v1.ExecEvent]
-	follow    *connect.Client[v1.FollowRequest, v1.ExecEvent]
-	stdin     *connect.Client[v1.StdinRequest, v1.StdinResponse]
-	signal    *connect.Client[v1.SignalRequest, v1.SignalResponse]
-	readFile  *connect.Client[v1.ReadFileRequest, v1.ReadFileResponse]
-	writeFile *connect.Client[v1.WriteFileRequest, v1.WriteFileResponse]
-	readTree  *connect.Client[v1.ReadTreeRequest, v1.ReadTreeResponse]
-	writeTree *connect.Client[v1.WriteTreeRequest, v1.WriteTreeResponse]
-	sync      *connect.Client[v1.SyncRequest, v1.SyncResponse]
-	shutdown  *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
+	ping       *connect.Client[v1.PingRequest, v1.PingResponse]
+	prepare    *connect.Client[v1.PrepareRequest, v1.PrepareResponse]
+	attach     *connect.Client[v1.AttachRequest, v1.AttachResponse]
+	setClock   *connect.Client[v1.SetClockRequest, v1.SetClockResponse]
+	exec       *connect.Client[v1.ExecRequest, v1.ExecEvent]
+	follow     *connect.Client[v1.FollowRequest, v1.ExecEvent]
+	stdin      *connect.Client[v1.StdinRequest, v1.StdinResponse]
+	signal     *connect.Client[v1.SignalRequest, v1.SignalResponse]
+	readFile   *connect.Client[v1.ReadFileRequest, v1.ReadFileResponse]
+	writeFile  *connect.Client[v1.WriteFileRequest, v1.WriteFileResponse]
+	readTree   *connect.Client[v1.ReadTreeRequest, v1.ReadTreeResponse]
+	writeTree  *connect.Client[v1.WriteTreeRequest, v1.WriteTreeResponse]
+	sync       *connect.Client[v1.SyncRequest, v1.SyncResponse]
+	checkpoint *connect.Client[v1.CheckpointRequest, v1.CheckpointResponse]
+	shutdown   *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
 }
 
 // Ping calls pyro.agent.v1.Agent.Ping.
@@ -319,6 +335,15 @@ func (c *agentClient) Sync(ctx context.Context, req *v1.SyncRequest) (*v1.SyncRe
 	return nil, err
 }
 
+// Checkpoint calls pyro.agent.v1.Agent.Checkpoint.
+func (c *agentClient) Checkpoint(ctx context.Context, req *v1.CheckpointRequest) (*v1.CheckpointResponse, error) {
+	response, err := c.checkpoint.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Shutdown calls pyro.agent.v1.Agent.Shutdown.
 func (c *agentClient) Shutdown(ctx context.Context, req *v1.ShutdownRequest) (*v1.ShutdownResponse, error) {
 	response, err := c.shutdown.CallUnary(ctx, connect.NewRequest(req))
@@ -347,7 +372,7 @@ type AgentHandler interface {
 	// process goes on, held by back-pressure once its output buffer is full; Follow takes it up again.
 	Exec(context.Context, *v1.ExecRequest, *connect.ServerStream[v1.ExecEvent]) error
 	// Takes up the output of an exec from the given offsets. NOT_FOUND for an
-	// unknown id, OUT_OF_RANGE for bytes that are no longer held.
+	// unknown id, OUT_OF_RANGE for bytes that are no longer held unless `lossy` allows a gap.
 	Follow(context.Context, *v1.FollowRequest, *connect.ServerStream[v1.ExecEvent]) error
 	// Feeds the stdin of an exec that was started with `stdin`. The end of the stream closes it.
 	Stdin(context.Context, *connect.ClientStream[v1.StdinRequest]) (*v1.StdinResponse, error)
@@ -365,8 +390,15 @@ type AgentHandler interface {
 	// Unpacks a tar stream into an existing or new directory. The first message
 	// names it. Not atomic.
 	WriteTree(context.Context, *connect.ClientStream[v1.WriteTreeRequest]) (*v1.WriteTreeResponse, error)
-	// Flushes everything that is dirty to the disk.
+	// Flushes everything that is dirty to the disk. DATA_LOSS when the disk has failed.
 	Sync(context.Context, *v1.SyncRequest) (*v1.SyncResponse, error)
+	// Flushes like Sync and, when something changed since the last one, keeps what the disk
+	// holds of the guest's root and of /workspace as a checkpoint. A checkpoint that was
+	// answered survives the machine; a call that is cut leaves a whole one or none. It can be
+	// repeated: with nothing changed meanwhile it finds its own checkpoint.
+	// FAILED_PRECONDITION before Attach, ALREADY_EXISTS for a sequence that is not above the last,
+	// DATA_LOSS when the disk has failed.
+	Checkpoint(context.Context, *v1.CheckpointRequest) (*v1.CheckpointResponse, error)
 	// Ends every process, flushes, unmounts and powers the machine off. The
 	// answer is sent once everything is on disk.
 	Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error)
@@ -457,6 +489,12 @@ func NewAgentHandler(svc AgentHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(agentMethods.ByName("Sync")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentCheckpointHandler := connect.NewUnaryHandlerSimple(
+		AgentCheckpointProcedure,
+		svc.Checkpoint,
+		connect.WithSchema(agentMethods.ByName("Checkpoint")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentShutdownHandler := connect.NewUnaryHandlerSimple(
 		AgentShutdownProcedure,
 		svc.Shutdown,
@@ -491,6 +529,8 @@ func NewAgentHandler(svc AgentHandler, opts ...connect.HandlerOption) (string, h
 			agentWriteTreeHandler.ServeHTTP(w, r)
 		case AgentSyncProcedure:
 			agentSyncHandler.ServeHTTP(w, r)
+		case AgentCheckpointProcedure:
+			agentCheckpointHandler.ServeHTTP(w, r)
 		case AgentShutdownProcedure:
 			agentShutdownHandler.ServeHTTP(w, r)
 		default:
@@ -552,6 +592,10 @@ func (UnimplementedAgentHandler) WriteTree(context.Context, *connect.ClientStrea
 
 func (UnimplementedAgentHandler) Sync(context.Context, *v1.SyncRequest) (*v1.SyncResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyro.agent.v1.Agent.Sync is not implemented"))
+}
+
+func (UnimplementedAgentHandler) Checkpoint(context.Context, *v1.CheckpointRequest) (*v1.CheckpointResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("pyro.agent.v1.Agent.Checkpoint is not implemented"))
 }
 
 func (UnimplementedAgentHandler) Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error) {

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIg0KC1BpbmdSZXF1ZXN0IooBCgxQaW5nUmVzcG9uc2USDQoFYnVpbGQYASABKAkSFAoMbW9ub3RvbmljX25zGAIgASgDEhMKC3JlYWx0aW1lX25zGAMgASgDEigKBXN0YXRlGAQgASgOMhkucHlyby5hZ2VudC52MS5BZ2VudFN0YXRlEhYKDnJlc2lkZW50X2J5dGVzGAUgASgEImoKDlByZXBhcmVSZXF1ZXN0EhoKEmVudmlyb25tZW50X2RldmljZRgBIAEoCRITCgtkaXNrX2RldmljZRgCIAEoCRInCgd3YXJtX3VwGAMgAygLMhYucHlyby5hZ2VudC52MS5Db21tYW5kIhcKB0NvbW1hbmQSDAoEYXJndhgBIAMoCSIRCg9QcmVwYXJlUmVzcG9uc2UihQEKDUF0dGFjaFJlcXVlc3QSEAoIaG9zdG5hbWUYASABKAkSEgoKbWFjaGluZV9pZBgCIAEoCRITCgtyZWFsdGltZV9ucxgDIAEoAxIPCgdlbnRyb3B5GAQgASgMEhMKC2Rpc2tfZGV2aWNlGAUgASgJEhMKC3NlZWRfZGV2aWNlGAYgASgJIhAKDkF0dGFjaFJlc3BvbnNlIiYKD1NldENsb2NrUmVxdWVzdBITCgtyZWFsdGltZV9ucxgBIAEoAyISChBTZXRDbG9ja1Jlc3BvbnNlImkKC0V4ZWNSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoCRILCgNjd2QYAyABKAkSCwoDZW52GAQgAygJEhIKCnRpbWVvdXRfbXMYBSABKAQSDQoFc3RkaW4YBiABKAgijgMKCUV4ZWNFdmVudBIzCgdzdGFydGVkGAEgASgLMiAucHlyby5hZ2VudC52MS5FeGVjRXZlbnQuU3RhcnRlZEgAEjEKBm91dHB1dBgCIAEoCzIfLnB5cm8uYWdlbnQudjEuRXhlY0V2ZW50Lk91dHB1dEgAEi0KBGV4aXQYAyABKAsyHS5weXJvLmFnZW50LnYxLkV4ZWNFdmVudC5FeGl0SAAaFgoHU3RhcnRlZBILCgNwaWQYASABKAUaUwoGT3V0cHV0EisKBnN0cmVhbRgBIAEoDjIbLnB5cm8uYWdlbnQudjEuT3V0cHV0U3RyZWFtEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMGnQKBEV4aXQSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUSEQoJdGltZWRfb3V0GAMgASgIEhMKC2R1cmF0aW9uX3VzGAQgASgEEhIKCm9vbV9raWxsZWQYBSABKAgSEgoKaGFuZGxlZF91cxgGIAEoBEIHCgVldmVudCJOCg1Gb2xsb3dSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEIi0KDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEgwKBGRhdGEYAiABKAwiJwoNU3RkaW5SZXNwb25zZRIWCg5hY2NlcHRlZF9ieXRlcxgBIAEoBCI9Cg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgFEgsKA2FsbBgDIAEoCCIQCg5TaWduYWxSZXNwb25zZSJPCg9SZWFkRmlsZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDQoFbGltaXQYAyABKAQSDwoHYmVuZWF0aBgEIAEoCSJHChBSZWFkRmlsZVJlc3BvbnNlEiUKBGluZm8YASABKAsyFy5weXJvLmFnZW50LnYxLkZpbGVJbmZvEgwKBGRhdGEYAiABKAwiOAoIRmlsZUluZm8SDAoEc2l6ZRgBIAEoBBIMCgRtb2RlGAIgASgNEhAKCG10aW1lX25zGAMgASgDIk0KEFdyaXRlRmlsZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIPCgdiZW5lYXRoGAIgASgJEgwKBG1vZGUYAyABKA0SDAoEZGF0YRgEIAEoDCI6ChFXcml0ZUZpbGVSZXNwb25zZRIlCgRpbmZvGAEgASgLMhcucHlyby5hZ2VudC52MS5GaWxlSW5mbyIwCg9SZWFkVHJlZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIPCgdiZW5lYXRoGAIgASgJIiAKEFJlYWRUcmVlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCI/ChBXcml0ZVRyZWVSZXF1ZXN0EgwKBHBhdGgYASABKAkSDwoHYmVuZWF0aBgCIAEoCRIMCgRkYXRhGAMgASgMIjMKEVdyaXRlVHJlZVJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiDQoLU3luY1JlcXVlc3QiDgoMU3luY1Jlc3BvbnNlIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlKo0BCgpBZ2VudFN0YXRlEhsKF0FHRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSQUdFTlRfU1RBVEVfQk9PVEVEEAESGAoUQUdFTlRfU1RBVEVfUFJFUEFSRUQQAhIYChRBR0VOVF9TVEFURV9BVFRBQ0hFRBADEhYKEkFHRU5UX1NUQVRFX0ZBSUxFRBAEKmEKDE91dHB1dFN0cmVhbRIdChlPVVRQVVRfU1RSRUFNX1VOU1BFQ0lGSUVEEAASGAoUT1VUUFVUX1NUUkVBTV9TVERPVVQQARIYChRPVVRQVVRfU1RSRUFNX1NUREVSUhACMocICgVBZ2VudBI/CgRQaW5nEhoucHlyby5hZ2VudC52MS5QaW5nUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuUGluZ1Jlc3BvbnNlEkgKB1ByZXBhcmUSHS5weXJvLmFnZW50LnYxLlByZXBhcmVSZXF1ZXN0Gh4ucHlyby5hZ2VudC52MS5QcmVwYXJlUmVzcG9uc2USRQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZRJLCghTZXRDbG9jaxIeLnB5cm8uYWdlbnQudjEuU2V0Q2xvY2tSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5TZXRDbG9ja1Jlc3BvbnNlEj4KBEV4ZWMSGi5weXJvLmFnZW50LnYxLkV4ZWNSZXF1ZXN0GhgucHlyby5hZ2VudC52MS5FeGVjRXZlbnQwARJCCgZGb2xsb3cSHC5weXJvLmFnZW50LnYxLkZvbGxvd1JlcXVlc3QaGC5weXJvLmFnZW50LnYxLkV4ZWNFdmVudDABEkQKBVN0ZGluEhsucHlyby5hZ2VudC52MS5TdGRpblJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0ZGluUmVzcG9uc2UoARJFCgZTaWduYWwSHC5weXJvLmFnZW50LnYxLlNpZ25hbFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlNpZ25hbFJlc3BvbnNlEk0KCFJlYWRGaWxlEh4ucHlyby5hZ2VudC52MS5SZWFkRmlsZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLlJlYWRGaWxlUmVzcG9uc2UwARJQCglXcml0ZUZpbGUSHy5weXJvLmFnZW50LnYxLldyaXRlRmlsZVJlcXVlc3QaIC5weXJvLmFnZW50LnYxLldyaXRlRmlsZVJlc3BvbnNlKAESTQoIUmVhZFRyZWUSHi5weXJvLmFnZW50LnYxLlJlYWRUcmVlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuUmVhZFRyZWVSZXNwb25zZTABElAKCVdyaXRlVHJlZRIfLnB5cm8uYWdlbnQudjEuV3JpdGVUcmVlUmVxdWVzdBogLnB5cm8uYWdlbnQudjEuV3JpdGVUcmVlUmVzcG9uc2UoARI/CgRTeW5jEhoucHlyby5hZ2VudC52MS5TeW5jUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuU3luY1Jlc3BvbnNlEksKCFNodXRkb3duEh4ucHlyby5hZ2VudC52MS5TaHV0ZG93blJlcXVlc3QaHy5weXJvLmFnZW50LnYxLlNodXRkb3duUmVzcG9uc2VCJ1olcHlyby9uYXRpdmUvZ2VuL3B5cm8vYWdlbnQvdjE7YWdlbnR2MWIGcHJvdG8z");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIg0KC1BpbmdSZXF1ZXN0Ip8BCgxQaW5nUmVzcG9uc2USDQoFYnVpbGQYASABKAkSFAoMbW9ub3RvbmljX25zGAIgASgDEhMKC3JlYWx0aW1lX25zGAMgASgDEigKBXN0YXRlGAQgASgOMhkucHlyby5hZ2VudC52MS5BZ2VudFN0YXRlEhYKDnJlc2lkZW50X2J5dGVzGAUgASgEEhMKC2Rpc2tfZmFpbGVkGAYgASgIImoKDlByZXBhcmVSZXF1ZXN0EhoKEmVudmlyb25tZW50X2RldmljZRgBIAEoCRITCgtkaXNrX2RldmljZRgCIAEoCRInCgd3YXJtX3VwGAMgAygLMhYucHlyby5hZ2VudC52MS5Db21tYW5kIhcKB0NvbW1hbmQSDAoEYXJndhgBIAMoCSIRCg9QcmVwYXJlUmVzcG9uc2UilwEKDUF0dGFjaFJlcXVlc3QSEAoIaG9zdG5hbWUYASABKAkSEgoKbWFjaGluZV9pZBgCIAEoCRITCgtyZWFsdGltZV9ucxgDIAEoAxIPCgdlbnRyb3B5GAQgASgMEhMKC2Rpc2tfZGV2aWNlGAUgASgJEhMKC3NlZWRfZGV2aWNlGAYgASgJEhAKCGxlYXNlX21zGAcgASgEIhAKDkF0dGFjaFJlc3BvbnNlIiYKD1NldENsb2NrUmVxdWVzdBITCgtyZWFsdGltZV9ucxgBIAEoAyISChBTZXRDbG9ja1Jlc3BvbnNlImkKC0V4ZWNSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoCRILCgNjd2QYAyABKAkSCwoDZW52GAQgAygJEhIKCnRpbWVvdXRfbXMYBSABKAQSDQoFc3RkaW4YBiABKAgijgMKCUV4ZWNFdmVudBIzCgdzdGFydGVkGAEgASgLMiAucHlyby5hZ2VudC52MS5FeGVjRXZlbnQuU3RhcnRlZEgAEjEKBm91dHB1dBgCIAEoCzIfLnB5cm8uYWdlbnQudjEuRXhlY0V2ZW50Lk91dHB1dEgAEi0KBGV4aXQYAyABKAsyHS5weXJvLmFnZW50LnYxLkV4ZWNFdmVudC5FeGl0SAAaFgoHU3RhcnRlZBILCgNwaWQYASABKAUaUwoGT3V0cHV0EisKBnN0cmVhbRgBIAEoDjIbLnB5cm8uYWdlbnQudjEuT3V0cHV0U3RyZWFtEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMGnQKBEV4aXQSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUSEQoJdGltZWRfb3V0GAMgASgIEhMKC2R1cmF0aW9uX3VzGAQgASgEEhIKCm9vbV9raWxsZWQYBSABKAgSEgoKaGFuZGxlZF91cxgGIAEoBEIHCgVldmVudCJdCg1Gb2xsb3dSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEg0KBWxvc3N5GAQgASgIIi0KDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEgwKBGRhdGEYAiABKAwiJwoNU3RkaW5SZXNwb25zZRIWCg5hY2NlcHRlZF9ieXRlcxgBIAEoBCI9Cg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgFEgsKA2FsbBgDIAEoCCIQCg5TaWduYWxSZXNwb25zZSJPCg9SZWFkRmlsZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDQoFbGltaXQYAyABKAQSDwoHYmVuZWF0aBgEIAEoCSJHChBSZWFkRmlsZVJlc3BvbnNlEiUKBGluZm8YASABKAsyFy5weXJvLmFnZW50LnYxLkZpbGVJbmZvEgwKBGRhdGEYAiABKAwiOAoIRmlsZUluZm8SDAoEc2l6ZRgBIAEoBBIMCgRtb2RlGAIgASgNEhAKCG10aW1lX25zGAMgASgDIk0KEFdyaXRlRmlsZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIPCgdiZW5lYXRoGAIgASgJEgwKBG1vZGUYAyABKA0SDAoEZGF0YRgEIAEoDCI6ChFXcml0ZUZpbGVSZXNwb25zZRIlCgRpbmZvGAEgASgLMhcucHlyby5hZ2VudC52MS5GaWxlSW5mbyIwCg9SZWFkVHJlZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIPCgdiZW5lYXRoGAIgASgJIiAKEFJlYWRUcmVlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCI/ChBXcml0ZVRyZWVSZXF1ZXN0EgwKBHBhdGgYASABKAkSDwoHYmVuZWF0aBgCIAEoCRIMCgRkYXRhGAMgASgMIjMKEVdyaXRlVHJlZVJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiDQoLU3luY1JlcXVlc3QiDgoMU3luY1Jlc3BvbnNlIjMKEUNoZWNrcG9pbnRSZXF1ZXN0EhAKCHNlcXVlbmNlGAEgASgEEgwKBGtlZXAYAiABKA0iMQoSQ2hlY2twb2ludFJlc3BvbnNlEg0KBXRha2VuGAEgASgIEgwKBGxhc3QYAiABKAQiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqjQEKCkFnZW50U3RhdGUSGwoXQUdFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJBR0VOVF9TVEFURV9CT09URUQQARIYChRBR0VOVF9TVEFURV9QUkVQQVJFRBACEhgKFEFHRU5UX1NUQVRFX0FUVEFDSEVEEAMSFgoSQUdFTlRfU1RBVEVfRkFJTEVEEAQqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAIy2ggKBUFnZW50Ej8KBFBpbmcSGi5weXJvLmFnZW50LnYxLlBpbmdSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5QaW5nUmVzcG9uc2USSAoHUHJlcGFyZRIdLnB5cm8uYWdlbnQudjEuUHJlcGFyZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlByZXBhcmVSZXNwb25zZRJFCgZBdHRhY2gSHC5weXJvLmFnZW50LnYxLkF0dGFjaFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLkF0dGFjaFJlc3BvbnNlEksKCFNldENsb2NrEh4ucHlyby5hZ2VudC52MS5TZXRDbG9ja1JlcXVlc3QaHy5weXJvLmFnZW50LnYxLlNldENsb2NrUmVzcG9uc2USPgoERXhlYxIaLnB5cm8uYWdlbnQudjEuRXhlY1JlcXVlc3QaGC5weXJvLmFnZW50LnYxLkV4ZWNFdmVudDABEkIKBkZvbGxvdxIcLnB5cm8uYWdlbnQudjEuRm9sbG93UmVxdWVzdBoYLnB5cm8uYWdlbnQudjEuRXhlY0V2ZW50MAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USTQoIUmVhZEZpbGUSHi5weXJvLmFnZW50LnYxLlJlYWRGaWxlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuUmVhZEZpbGVSZXNwb25zZTABElAKCVdyaXRlRmlsZRIfLnB5cm8uYWdlbnQudjEuV3JpdGVGaWxlUmVxdWVzdBogLnB5cm8uYWdlbnQudjEuV3JpdGVGaWxlUmVzcG9uc2UoARJNCghSZWFkVHJlZRIeLnB5cm8uYWdlbnQudjEuUmVhZFRyZWVSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5SZWFkVHJlZVJlc3BvbnNlMAESUAoJV3JpdGVUcmVlEh8ucHlyby5hZ2VudC52MS5Xcml0ZVRyZWVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Xcml0ZVRyZWVSZXNwb25zZSgBEj8KBFN5bmMSGi5weXJvLmFnZW50LnYxLlN5bmNSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5TeW5jUmVzcG9uc2USUQoKQ2hlY2twb2ludBIgLnB5cm8uYWdlbnQudjEuQ2hlY2twb2ludFJlcXVlc3QaIS5weXJvLmFnZW50LnYxLkNoZWNrcG9pbnRSZXNwb25zZRJLCghTaHV0ZG93bhIeLnB5cm8uYWdlbnQudjEuU2h1dGRvd25SZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5TaHV0ZG93blJlc3BvbnNlQidaJXB5cm8vbmF0aXZlL2dlbi9weXJvL2FnZW50L3YxO2FnZW50djFiBnByb3RvMw");
 
 /**
  * @generated from message pyro.agent.v1.PingRequest
@@ -67,6 +67,13 @@ export type PingResponse = Message<"pyro.agent.v1.PingResponse"> & {
    * @generated from field: uint64 resident_bytes = 5;
    */
   residentBytes: bigint;
+
+  /**
+   * The disk takes no more writes: its file system met an error and went read-only.
+   *
+   * @generated from field: bool disk_failed = 6;
+   */
+  diskFailed: boolean;
 };
 
 /**
@@ -173,18 +180,28 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
   entropy: Uint8Array;
 
   /**
-   * Block device of the workspace's disk.
+   * Block device of the workspace's disk: blank as Prepare laid it out, or used by a machine
+   * before, however that one ended.
    *
    * @generated from field: string disk_device = 5;
    */
   diskDevice: string;
 
   /**
-   * Block device of the seed's squashfs. Empty: /workspace starts empty.
+   * Block device of the seed's squashfs, whatever was in the drive before. Empty: /workspace
+   * starts empty.
    *
    * @generated from field: string seed_device = 6;
    */
   seedDevice: string;
+
+  /**
+   * Once no host has been connected for so long by the guest's clock, the agent does what
+   * Shutdown does. 0: never.
+   *
+   * @generated from field: uint64 lease_ms = 7;
+   */
+  leaseMs: bigint;
 };
 
 /**
@@ -450,6 +467,14 @@ export type FollowRequest = Message<"pyro.agent.v1.FollowRequest"> & {
    * @generated from field: uint64 stderr_offset = 3;
    */
   stderrOffset: bigint;
+
+  /**
+   * Where bytes from an offset on are no longer held, go on at the oldest byte that is: an
+   * output event, without data where none is held, tells by its offset what is missing.
+   *
+   * @generated from field: bool lossy = 4;
+   */
+  lossy: boolean;
 };
 
 /**
@@ -807,6 +832,58 @@ export const SyncResponseSchema: GenMessage<SyncResponse> = /*@__PURE__*/
   messageDesc(file_pyro_agent_v1_agent, 26);
 
 /**
+ * @generated from message pyro.agent.v1.CheckpointRequest
+ */
+export type CheckpointRequest = Message<"pyro.agent.v1.CheckpointRequest"> & {
+  /**
+   * Names the checkpoint; grows from one to the next. Not 0.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * How many checkpoints stay; the oldest beyond are dropped. 0: all stay.
+   *
+   * @generated from field: uint32 keep = 2;
+   */
+  keep: number;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CheckpointRequest.
+ * Use `create(CheckpointRequestSchema)` to create a new message.
+ */
+export const CheckpointRequestSchema: GenMessage<CheckpointRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 27);
+
+/**
+ * @generated from message pyro.agent.v1.CheckpointResponse
+ */
+export type CheckpointResponse = Message<"pyro.agent.v1.CheckpointResponse"> & {
+  /**
+   * Whether this call made one.
+   *
+   * @generated from field: bool taken = 1;
+   */
+  taken: boolean;
+
+  /**
+   * The newest checkpoint on the disk, 0 when there is none.
+   *
+   * @generated from field: uint64 last = 2;
+   */
+  last: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CheckpointResponse.
+ * Use `create(CheckpointResponseSchema)` to create a new message.
+ */
+export const CheckpointResponseSchema: GenMessage<CheckpointResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 28);
+
+/**
  * @generated from message pyro.agent.v1.ShutdownRequest
  */
 export type ShutdownRequest = Message<"pyro.agent.v1.ShutdownRequest"> & {
@@ -817,7 +894,7 @@ export type ShutdownRequest = Message<"pyro.agent.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 27);
+  messageDesc(file_pyro_agent_v1_agent, 29);
 
 /**
  * @generated from message pyro.agent.v1.ShutdownResponse
@@ -830,7 +907,7 @@ export type ShutdownResponse = Message<"pyro.agent.v1.ShutdownResponse"> & {
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 28);
+  messageDesc(file_pyro_agent_v1_agent, 30);
 
 /**
  * @generated from enum pyro.agent.v1.AgentState
@@ -966,7 +1043,7 @@ export const Agent: GenService<{
   },
   /**
    * Takes up the output of an exec from the given offsets. NOT_FOUND for an
-   * unknown id, OUT_OF_RANGE for bytes that are no longer held.
+   * unknown id, OUT_OF_RANGE for bytes that are no longer held unless `lossy` allows a gap.
    *
    * @generated from rpc pyro.agent.v1.Agent.Follow
    */
@@ -1040,7 +1117,7 @@ export const Agent: GenService<{
     output: typeof WriteTreeResponseSchema;
   },
   /**
-   * Flushes everything that is dirty to the disk.
+   * Flushes everything that is dirty to the disk. DATA_LOSS when the disk has failed.
    *
    * @generated from rpc pyro.agent.v1.Agent.Sync
    */
@@ -1048,6 +1125,21 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof SyncRequestSchema;
     output: typeof SyncResponseSchema;
+  },
+  /**
+   * Flushes like Sync and, when something changed since the last one, keeps what the disk
+   * holds of the guest's root and of /workspace as a checkpoint. A checkpoint that was
+   * answered survives the machine; a call that is cut leaves a whole one or none. It can be
+   * repeated: with nothing changed meanwhile it finds its own checkpoint.
+   * FAILED_PRECONDITION before Attach, ALREADY_EXISTS for a sequence that is not above the last,
+   * DATA_LOSS when the disk has failed.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Checkpoint
+   */
+  checkpoint: {
+    methodKind: "unary";
+    input: typeof CheckpointRequestSchema;
+    output: typeof CheckpointResponseSchema;
   },
   /**
    * Ends every process, flushes, unmounts and powers the machine off. The

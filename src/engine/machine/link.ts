@@ -1,0 +1,40 @@
+import { PyroError } from '../../contract/errors.ts'
+import { connectGuest, type Guest } from '../../guest/client.ts'
+import type { Machine } from '../../vmm/vmm.ts'
+
+/** A machine that answers does so in milliseconds; a host with no time to spare gets this much. */
+const answerTimeoutMs = 30_000
+
+/**
+ * The way to a machine's agent. The port takes one client at a time, so
+ * everybody shares one connection; one that broke is opened again by the next call.
+ */
+export interface GuestLink extends Disposable {
+  guest(): Promise<Guest>
+}
+
+/** `first` is a connection that is open already. */
+export function openLink(machine: Pick<Machine, 'dialControl'>, first?: Guest): GuestLink {
+  let current: Promise<Guest> | undefined
+  let closed = false
+  const keep = (connecting: Promise<Guest>): Promise<Guest> => {
+    current = connecting
+    const forget = () => void (current === connecting && (current = undefined))
+    connecting.then((guest) => guest.closed.then(forget), forget)
+    return connecting
+  }
+  if (first) void keep(Promise.resolve(first))
+  return {
+    async guest() {
+      if (closed) throw new PyroError('guest_unresponsive', 'the machine was let go')
+      return current ?? keep(machine.dialControl().then((socket) => connectGuest(socket, { timeoutMs: answerTimeoutMs })))
+    },
+    [Symbol.dispose]() {
+      closed = true
+      current?.then(
+        (guest) => guest[Symbol.dispose](),
+        () => {},
+      )
+    },
+  }
+}

@@ -1,0 +1,30 @@
+import { statfs } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { noSpace, type PyroError } from '../../contract/errors.ts'
+import type { Orchestrator } from '../orchestrator/orchestrator.ts'
+import type { Live } from './sandbox.ts'
+
+const lookEveryMs = 1000
+/** A guest that goes on with less than this free would stop again at once. */
+const enoughBytes = 64 * 1024 ** 2
+
+/** Lets a machine go on that stopped for a full disk, once there is room again. */
+export async function spaceReturned({ paths, leaving }: Orchestrator, live: Live): Promise<void> {
+  while (!leaving.aborted && !live.leaving) {
+    await delay(lookEveryMs, undefined, { ref: false })
+    const { bavail, bsize } = await statfs(paths.workspaces)
+    if (bavail * bsize < enoughBytes || live.paused) continue
+    try {
+      await live.machine.resume()
+      live.stalled = false
+    } catch {
+      // it has ended, which is seen elsewhere
+    }
+    return
+  }
+}
+
+/** What whoever needs a machine is told that waits for space. */
+export function stalledError(id: string): PyroError {
+  return noSpace(`workspace '${id}' is held until there is room for what it writes; nothing in it is lost`)
+}

@@ -1,0 +1,5 @@
+export { type ErrorCode, errorCodes, PyroError } from './contract/errors.ts'
+export type { Call, Started } from './contract/call.ts'
+export type { ProgressEvent } from './contract/progress.ts'
+export { Pyro, type PyroOptions } from './sdk/pyro.ts'
+export { version } from './version.ts'

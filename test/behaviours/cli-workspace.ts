@@ -1,0 +1,23 @@
+/** What the workspace commands of the CLI promise. */
+export const cliWorkspacePromises = {
+  'cli-workspace.contract': "flags, defaults, choices and exclusions of every command are the contract's, and help shows each",
+  'cli-workspace.positions': 'flags count wherever they stand before the first --, and without -- the words that are no flags are the command',
+  'cli-workspace.pairs': 'KEY=VALUE flags repeat, split at the first =, and a malformed one is refused with its form',
+  'cli-workspace.exclusions': 'flags that exclude one another are refused before anything happens',
+  'cli-workspace.block': 'a workspace is shown field by field, with times as people read them',
+  'cli-workspace.list': 'each workspace is one line of fields on a pipe; on a terminal it breaks between fields',
+  'cli-workspace.escaped': 'names, labels and commands reach a terminal without control characters',
+  'cli-workspace.completion': 'completion offers the ids of the workspaces and starts no daemon for it',
+  'cli-workspace.light': 'a workspace command loads neither the schemas nor the engine',
+  'cli-workspace.life': 'create, status, update, list, stop, start and delete tell what they did, in lines or as JSON of the contract',
+  'cli-workspace.stopped': 'a command in a stopped workspace is refused with the command that starts it',
+  'cli-workspace.seed': "a relative seed path is the caller's, and --exclude leaves out of it",
+  'cli-workspace.exec': 'exec passes output on to the streams of the same names, every byte, and ends with the exit code',
+  'cli-workspace.exec-where': '--cwd and --env say where and with what a command runs',
+  'cli-workspace.exec-stdin': 'exec -i passes stdin on byte for byte up to its end; without -i the command reads nothing',
+  'cli-workspace.exec-slow-reader': 'a slow reader holds the command, and pyro stays small',
+  'cli-workspace.exec-reader-gone': 'a reader that goes away ends the command in the guest',
+  'cli-workspace.exec-interrupt': 'an interrupt ends the command in the guest and pyro with 130; the workspace lives on',
+  'cli-workspace.exec-timeout': 'a command whose time is over ends exec with 124 behind all output so far',
+  'cli-workspace.logs': 'logs shows each command with its output, and any part of what was kept',
+} as const
