@@ -5,6 +5,7 @@ import { forkRows } from './forks.ts'
 import { memoryRows } from './memory.ts'
 import { volumeRows } from './volume.ts'
 import { prepareSubject } from './subject.ts'
+import { workspaceRows } from './workspaces.ts'
 
 /**
  * Every speed and size that we claim, beside its floor, from one run. Says
@@ -16,6 +17,7 @@ const groups: Record<string, (subject: Awaited<ReturnType<typeof prepareSubject>
   'command-line': commandLineRows,
   memory: memoryRows,
   volume: volumeRows,
+  workspaces: workspaceRows,
 }
 
 const named = process.argv.slice(2)

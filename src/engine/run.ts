@@ -45,7 +45,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     onHostCompat,
   })
   onPhase?.('execute', id)
-  const swept = removeLeftovers(engine.paths, id).catch(() => {}) // the next run tries again
+  const swept = removeLeftovers(engine.paths, new Set([id])).catch(() => {}) // the next run tries again
   const end = await machine.whileAlive(
     exec(machine.guest, {
       argv: shellCommand(options.command),

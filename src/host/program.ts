@@ -14,6 +14,7 @@ export interface HostEvent {
 const hostErrors: Record<string, (message: string) => PyroError> = {
   no_space: (message) => noSpace(message),
   not_writable: (message) => notWritable(message),
+  locked: (message) => new PyroError('conflict', message, { hint: 'a machine that is ending lets go of it in a moment: try again' }),
   no_vmm: (message) => new PyroError('vmm_missing', message, { hint: 'install QEMU: apt-get install qemu-system-x86' }),
   socket_path_too_long: (message) =>
     new PyroError('path_too_long', message, { hint: 'set XDG_RUNTIME_DIR to a shorter directory, such as /run/user/$(id -u)' }),

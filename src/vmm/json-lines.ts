@@ -24,6 +24,6 @@ export function onJsonLines(socket: Socket, receive: (message: Record<string, un
 
 function parseObject(line: string): Record<string, unknown> {
   const message: unknown = JSON.parse(line)
-  if (typeof message !== 'object' || message === null) throw new Error('not an object')
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) throw new Error('not an object')
   return message as Record<string, unknown>
 }

@@ -24,6 +24,7 @@ export function machineOf({ id, pid, monitored, detached, moves, close = () => {
     pid,
     dialControl: () => monitored.dial('control'),
     ended: monitored.ended,
+    renewLease: (seconds) => monitored.renewLease(seconds),
     release() {
       if (!detached) throw new PyroError('internal', `machine ${id} ends with us and cannot be left to itself`)
       close()

@@ -19,20 +19,35 @@ export interface MonitorProgram extends MonitorLine {
   readonly program: HostProgram
 }
 
+/** Gives events to those who listen. What comes before anybody does waits for the first. */
+function broadcast() {
+  const listeners: ((event: HostEvent) => void)[] = []
+  const early: HostEvent[] = []
+  return {
+    receive(event: HostEvent) {
+      if (listeners.length === 0) early.push(event)
+      for (const listener of listeners) listener(event)
+    },
+    listen(listener: (event: HostEvent) => void) {
+      listeners.push(listener)
+      for (const event of early.splice(0)) listener(event)
+    },
+    end: () => void (listeners.length = 0),
+  }
+}
+
 /** Starts a monitor. It ends with us, unless its spec says otherwise. */
 export function startMonitor(paths: Paths): MonitorProgram {
-  const listeners: ((event: HostEvent) => void)[] = []
-  const program = startHostProgram(paths, ['monitor'], 'internal', (event) => {
-    for (const listener of listeners) listener(event)
-  })
+  const events = broadcast()
+  const program = startHostProgram(paths, ['monitor'], 'internal', events.receive)
   const { child } = program
   return {
     program,
     send: (message) => program.send(message),
-    listen: (listener) => void listeners.push(listener),
+    listen: events.listen,
     closed: new Promise((done) => child.once('close', () => done())),
     hangUp() {
-      listeners.length = 0
+      events.end()
       for (const stream of child.stdio) stream?.destroy()
       child.unref()
     },
@@ -42,13 +57,8 @@ export function startMonitor(paths: Paths): MonitorProgram {
 /** Connects to the socket of a detached machine's monitor; undefined when nobody listens there. */
 export async function connectMonitor(path: string): Promise<MonitorLine | undefined> {
   const socket = connect(path)
-  const listeners: ((event: HostEvent) => void)[] = []
-  // An event that comes before anybody listens.
-  const early: HostEvent[] = []
-  onJsonLines(socket, (event) => {
-    if (listeners.length === 0) early.push(event as HostEvent)
-    for (const listener of listeners) listener(event as HostEvent)
-  })
+  const events = broadcast()
+  onJsonLines(socket, (event) => events.receive(event as HostEvent))
   const closed = new Promise<void>((done) => socket.once('close', () => done()))
   try {
     await once(socket, 'connect')
@@ -59,13 +69,10 @@ export async function connectMonitor(path: string): Promise<MonitorLine | undefi
   socket.on('error', () => {}) // 'close' follows
   return {
     send: (message) => void socket.write(`${JSON.stringify(message)}\n`),
-    listen(listener) {
-      listeners.push(listener)
-      for (const event of early.splice(0)) listener(event)
-    },
+    listen: events.listen,
     closed,
     hangUp() {
-      listeners.length = 0
+      events.end()
       socket.destroy()
     },
   }

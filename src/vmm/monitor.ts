@@ -56,6 +56,7 @@ export interface Monitored extends AsyncDisposable {
   started: Promise<Started>
   ended: Promise<MachineEnd>
   pass(file: PassedFile): Promise<void>
+  renewLease(seconds: number): void
   /** Lets go of a detached machine and closes what was dialed. */
   release(): void
 }
@@ -135,10 +136,12 @@ function monitored(paths: Paths, id: string, line: MonitorLine, end: () => Promi
     else if (event.event === 'passed') passes.shift()?.resolve()
     else if (event.event === 'error') (passes.shift() ?? started).reject(hostError(event, 'internal'))
   })
-  void line.closed.then(() => {
+  const close = async () => {
+    await line.closed
     for (const socket of sockets) socket.destroy()
     if (!released) finish({ code: null, signal: null, console: '' })
-  })
+  }
+  void close()
   return {
     started: started.promise,
     ended: ended.promise,
@@ -154,6 +157,7 @@ function monitored(paths: Paths, id: string, line: MonitorLine, end: () => Promi
       line.send({ command: 'pass', ...file })
       return passed.promise
     },
+    renewLease: (seconds) => line.send({ command: 'lease', lease_seconds: seconds }),
     release() {
       released = true
       line.hangUp()

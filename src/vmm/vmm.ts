@@ -90,6 +90,8 @@ export interface Machine extends AsyncDisposable {
   exchange(slot: ExchangeableSlot, path: string): Promise<void>
   /** Called when the host's disk is full under it, also when that happened before we adopted it: the VMM has paused itself, nothing is lost, `resume` tries again. */
   onStalled(listener: () => void): void
+  /** How long a detached machine goes on from now on without anybody connected to it. */
+  renewLease(seconds: number): void
   /** Leaves a detached machine to itself: it goes on, and every connection of ours to it is closed. */
   release(): void
   /** Ends it at once, and resolves when the VMM and all its files are gone. */
@@ -116,8 +118,9 @@ export interface Vmm {
   /** Starts as a copy of a suspended machine. */
   fork(options: LaunchOptions & { from: SuspendedMachine }): Promise<Machine>
   /**
-   * The detached machine of that id, running or paused, or undefined when there is none: its monitor is gone. One that
-   * had not come to run when its owner died is ended, and there is none. Fails with `guest_unresponsive` when another process is connected to it.
+   * The detached machine of that id, or undefined when there is none: its monitor is gone. One whose owner died while
+   * it started is ended, and there is none, or it is paused and its agent has not attached. Fails with
+   * `guest_unresponsive` when another process is connected to it.
    */
   adopt(id: string): Promise<Machine | undefined>
 }

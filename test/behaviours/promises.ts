@@ -1,5 +1,7 @@
 import { test, type TestContext, type TestOptions } from 'node:test'
+import { chaosPromises } from './chaos.ts'
 import { cliWorkspacePromises } from './cli-workspace.ts'
+import { confinementPromises } from './confinement.ts'
 import { daemonPromises } from './daemon.ts'
 import { guestAgentPromises } from './guest-agent.ts'
 import { storePromises } from './store.ts'
@@ -8,7 +10,9 @@ import { workspacePromises } from './workspaces.ts'
 
 /** What pyro promises, each with at least one test that verifies it. */
 export const promises = {
+  ...chaosPromises,
   ...cliWorkspacePromises,
+  ...confinementPromises,
   ...daemonPromises,
   ...guestAgentPromises,
   ...storePromises,

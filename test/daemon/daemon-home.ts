@@ -50,7 +50,7 @@ function linesOf(path: string): string[] {
 }
 
 /** Runs lines of TypeScript in a process of its own, `client` being one of the home's. What it prints is its result. */
-export function otherProcess({ env }: Home, lines: string, { through = [], detached = false }: { through?: string[]; detached?: boolean } = {}): ChildProcess {
+export function otherProcess({ env }: Pick<Home, 'env'>, lines: string, { through = [], detached = false }: { through?: string[]; detached?: boolean } = {}): ChildProcess {
   const source = (name: string) => JSON.stringify(join(import.meta.dirname, '../..', name))
   const script = `import { createClient } from ${source('src/daemon/client/client.ts')}
 import { resolvePaths } from ${source('src/host/paths.ts')}

@@ -25,6 +25,7 @@ async function attachTo(calls: Calls): Promise<{ disposed: () => boolean; attach
     dialControl: () => Promise.resolve(socket),
     ended: new Promise<never>(() => {}),
     pausable: false,
+    renewLease: () => {},
     pause: unused,
     resume: unused,
     isPaused: unused,

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import type { PyroError } from '../../src/contract/errors.ts'
 import { adoptHostMachine, startHostMachine } from '../../src/vmm/host/host.ts'
 import { assertNothingLeft, type Home, temporaryHome, until } from '../behaviours/home.ts'
@@ -16,10 +17,10 @@ const { vmm } = (await resolve(home)).source
 
 /** Starts a machine in a process of its own; resolves when a command runs in it. */
 async function startOwner(own: Home, id: string): Promise<ChildProcess> {
-  const owner = spawn(process.execPath, [...process.execArgv.filter((arg) => !arg.startsWith('--test')), join(import.meta.dirname, 'owner.ts'), id], { env: own.env, stdio: ['pipe', 'pipe', 'inherit'] })
+  const owner = spawn(process.execPath, [fileURLToPath(import.meta.resolve('./owner.ts')), id], { env: own.env, stdio: ['pipe', 'pipe', 'inherit'] })
   own.machines.defer(() => void owner.kill('SIGKILL'))
-  const [line] = (await once(createInterface({ input: owner.stdout! }), 'line')) as [string]
-  assert.equal(line, 'running')
+  const [said] = (await Promise.race([once(createInterface({ input: owner.stdout! }), 'line'), once(owner, 'exit')])) as [string | number]
+  assert.equal(said, 'running')
   return owner
 }
 

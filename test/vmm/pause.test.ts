@@ -31,7 +31,7 @@ verifies('machine.pause', 'a busy machine that is paused uses no CPU, its clock 
   const guest = await attachTo(machine)
   const uptime = async () => Number((await output(machine, guest, 'cut -d" " -f1 /proc/uptime')).trim())
   const busy = output(machine, guest, 'while [ ! -e stop ]; do :; done; echo stopped')
-  await until('it to be busy', async () => (await cpuPerSecond(machine)) > 50)
+  await until('it to be busy', async () => (await cpuPerSecond(machine)) > 10)
   const before = await uptime()
   for (let i = 0; i < 2; i++) await machine.pause()
   assert.equal(await machine.isPaused(), true)
@@ -43,7 +43,7 @@ verifies('machine.pause', 'a busy machine that is paused uses no CPU, its clock 
   for (let i = 0; i < 2; i++) await machine.resume()
   assert.equal(await machine.isPaused(), false)
   const passed = (await uptime()) - before
-  assert.ok(passed < paused - 2, `${passed} s passed in the guest, ${paused} s outside`)
+  assert.ok(passed < paused - 1, `${passed} s passed in the guest, ${paused} s outside`)
   await output(machine, guest, 'touch stop')
   assert.equal(await busy, 'stopped\n')
   await machine[Symbol.asyncDispose]()

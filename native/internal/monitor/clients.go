@@ -126,6 +126,13 @@ func (c *clients) leave() {
 	}
 }
 
+// renew changes how long the machine lives once the last client has left.
+func (c *clients) renew(lease time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lease = lease
+}
+
 func (c *clients) expire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

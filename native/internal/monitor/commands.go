@@ -17,6 +17,8 @@ type command struct {
 	Write  bool   `json:"write"`
 	Socket string `json:"socket"`
 	Fdset  int    `json:"fdset"`
+	// LeaseSeconds is for "lease": how long the machine lives without any connection from now on.
+	LeaseSeconds float64 `json:"lease_seconds"`
 }
 
 type consoleEvent struct {
@@ -31,10 +33,12 @@ type servant struct {
 	// unwanted is closed by the first kill.
 	unwanted chan struct{}
 	kill     func()
+	// clients is nil for a machine that ends with its owner.
+	clients *clients
 }
 
 func newServant(m *machine) *servant {
-	s := &servant{console: m.console, sockets: m.spec.Sockets, unwanted: make(chan struct{})}
+	s := &servant{console: m.console, sockets: m.spec.Sockets, clients: m.clients, unwanted: make(chan struct{})}
 	s.kill = sync.OnceFunc(func() { close(s.unwanted) })
 	return s
 }
@@ -67,6 +71,15 @@ func (s *servant) answer(line []byte) any {
 		return consoleEvent{Event: "console", Console: s.console.String()}
 	case "kill":
 		s.kill()
+		return nil
+	case "lease":
+		detached := Detached{LeaseSeconds: c.LeaseSeconds}
+		if err := detached.check(); err != nil {
+			return event.FailureOf(err)
+		}
+		if s.clients != nil {
+			s.clients.renew(detached.lease())
+		}
 		return nil
 	case "pass":
 		if err := pass(s.sockets, c); err != nil {

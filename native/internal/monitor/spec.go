@@ -41,6 +41,13 @@ type Detached struct {
 	LeaseSeconds float64 `json:"lease_seconds"`
 }
 
+func (d *Detached) check() error {
+	if d.LeaseSeconds > 0 && d.LeaseSeconds <= maxLeaseSeconds {
+		return nil
+	}
+	return invalid("lease_seconds must be above 0 and at most %d", maxLeaseSeconds)
+}
+
 // lease is how long the machine lives without any connection.
 func (d *Detached) lease() time.Duration {
 	return time.Duration(d.LeaseSeconds * float64(time.Second))
@@ -122,10 +129,13 @@ func (s *Spec) check() error {
 		return invalid("argv is empty")
 	case s.Detached != nil && s.Sockets == "":
 		return invalid("detached needs a sockets directory")
-	case s.Detached != nil && !(s.Detached.LeaseSeconds > 0 && s.Detached.LeaseSeconds <= maxLeaseSeconds):
-		return invalid("detached.lease_seconds must be above 0 and at most %d", maxLeaseSeconds)
 	case s.Console.Bytes < 0 || s.Console.Bytes > maxConsoleBytes:
 		return invalid("console.bytes must be between 0 and %d", maxConsoleBytes)
+	}
+	if s.Detached != nil {
+		if err := s.Detached.check(); err != nil {
+			return err
+		}
 	}
 	for _, c := range s.Copies {
 		if filepath.IsAbs(c.To) {

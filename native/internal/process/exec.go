@@ -23,6 +23,8 @@ type Spec struct {
 	Timeout time.Duration
 	// Stdin is whether the command reads what WriteStdin brings.
 	Stdin bool
+	// KeepBackground lets go on what a command leaves behind that ended by itself.
+	KeepBackground bool
 }
 
 // Exit is how a command ended.
@@ -66,10 +68,12 @@ type Exec struct {
 	// follower counts those who took up the output: the last one has it.
 	follower int
 	feeding  bool
-	running  bool
-	ending   bool
-	timedOut bool
-	exit     *Exit
+	// keepBackground is that of the spec.
+	keepBackground bool
+	running        bool
+	ending         bool
+	timedOut       bool
+	exit           *Exit
 
 	// The table's, once the command has ended.
 	delivered bool
@@ -124,7 +128,7 @@ func (e *Exec) wait(pidfd *os.File, limit *time.Timer, ended func(*Exec)) {
 		exit.Signal = int(status.Signal())
 		exit.Code = 128 + exit.Signal
 	}
-	exit.OOMKilled = e.group.End()
+	exit.OOMKilled = e.group.End(e.keepBackground && !e.outOfTime())
 	if e.stdin != nil {
 		e.stdin.Close()
 	}
@@ -139,6 +143,12 @@ func (e *Exec) wait(pidfd *os.File, limit *time.Timer, ended func(*Exec)) {
 	e.changed.Broadcast()
 	e.mu.Unlock()
 	ended(e)
+}
+
+func (e *Exec) outOfTime() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.timedOut
 }
 
 // reap waits for the process. Until then its pid cannot become another's, so

@@ -25,7 +25,7 @@ type Group interface {
 	Joined(pid int)
 	Kill() error
 	Signal(unix.Signal) error
-	// End kills what is left, waits for it and removes the group. It tells
-	// whether the kernel killed a process of the group for want of memory.
-	End() (oomKilled bool)
+	// End removes the group once nothing of it lives: what is left is killed and
+	// waited for, or goes on with keep, where that is possible. It tells whether the kernel killed a process of the group for want of memory.
+	End(keep bool) (oomKilled bool)
 }

@@ -21,12 +21,13 @@ func start(place Place, spec Spec, ended func(*Exec)) (*Exec, error) {
 		return nil, err
 	}
 	e := newExec(spec.ID)
+	e.keepBackground = spec.KeepBackground
 	if e.group, err = place.Group(spec.ID); err != nil {
 		return nil, err
 	}
 	files, err := e.open(spec.Stdin)
 	if err != nil {
-		e.group.End()
+		e.group.End(false)
 		return nil, err
 	}
 	pidfd := -1
@@ -138,7 +139,7 @@ func (e *Exec) refuse(name string, cause error, ended func(*Exec)) (*Exec, error
 
 // abandon lets go of what was opened for a command that did not begin.
 func (e *Exec) abandon() {
-	e.group.End()
+	e.group.End(false)
 	if e.stdin != nil {
 		e.stdin.Close()
 	}

@@ -26,6 +26,8 @@ func (s *Service) Exec(ctx context.Context, request *agentv1.ExecRequest, stream
 		Dir:     request.GetCwd(),
 		Timeout: milliseconds(request.GetTimeoutMs()),
 		Stdin:   request.GetStdin(),
+
+		KeepBackground: request.GetKeepBackground(),
 	})
 	if err != nil {
 		return fail(err)

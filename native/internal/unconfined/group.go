@@ -44,7 +44,9 @@ func (g *group) Signal(signal unix.Signal) error {
 	return nil
 }
 
-func (g *group) End() (oomKilled bool) {
+// End keeps nothing: once the leader is gone, its number may become that of a
+// process which is none of ours.
+func (g *group) End(bool) (oomKilled bool) {
 	g.Kill()
 	g.machine.mu.Lock()
 	defer g.machine.mu.Unlock()

@@ -49,7 +49,7 @@ func (g *execGroup) Join(attr *syscall.SysProcAttr) {
 func (g *execGroup) Joined(int) {}
 
 // End removes the group, which fails only while a process of it lives.
-func (g *execGroup) End() (oomKilled bool) {
+func (g *execGroup) End(keep bool) (oomKilled bool) {
 	if kills := int64(g.machine.group.OutOfMemory()); kills != g.oomKills {
 		g.machine.oomKills.Store(kills)
 		oomKilled = g.OutOfMemory() > 0
@@ -57,9 +57,18 @@ func (g *execGroup) End() (oomKilled bool) {
 	if g.Remove() == nil {
 		return oomKilled
 	}
-	defer g.Close()
+	if keep {
+		go g.removeEmpty()
+		return oomKilled
+	}
 	g.Kill()
+	g.removeEmpty()
+	return oomKilled
+}
+
+// removeEmpty removes the group when its last process has ended.
+func (g *execGroup) removeEmpty() {
+	defer g.Close()
 	g.Empty(context.Background())
 	g.RemoveAll()
-	return oomKilled
 }

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Progress } from '../../contract/progress.ts'
 import { checkSocketDirectory } from '../socket.ts'
-import { errorFromWire, header, type WireError } from '../wire.ts'
 import { diagnose, unreachable } from './diagnose.ts'
-import { type Begun, canceled, Cut, knock, type Request, type Target, textOf } from './knock.ts'
+import { type Begun, canceled, knock, type Request, type Target } from './knock.ts'
 import type { DaemonProgram } from './start.ts'
 
 /** Starts of a daemon, hand-overs and waits for one that leaves included. */
@@ -23,7 +22,7 @@ export async function begin(starting: Starting, request: Request, progress?: Pro
   const { paths, env, program } = starting
   const { signal } = request
   const deadline = performance.now() + patienceMs
-  const start = async () => (await import('./start.ts')).ensureStarted(paths, env, { signal, program })
+  const start = async (replaces?: string) => (await import('./start.ts')).ensureStarted(starting, { env, program, signal, replaces })
   let broken = 0
   for (;;) {
     if (signal?.aborted) throw canceled(signal.reason)
@@ -35,35 +34,9 @@ export async function begin(starting: Starting, request: Request, progress?: Pro
     broken = answer.refused === 'gone' ? broken + 1 : 0
     if (broken > mostBroken) throw unreachable(paths, 'it breaks every connection')
     if (answer.refused === 'absent') await start()
-    else if (answer.refused === 'older') await askToLeave(starting, { build: answer.build, signal, onWait: () => progress?.({ phase: 'daemon', detail: 'the daemon of an older build hands over' }) })
-    else await delay(againMs)
-  }
-}
-
-interface Leave {
-  /** Only a daemon of this build is meant. */
-  build?: string | undefined
-  /** End every machine first. */
-  machines?: boolean | undefined
-  signal?: AbortSignal | undefined
-  onWait?: (() => void) | undefined
-}
-
-/** Asks the daemon to leave and waits until its process has ended. False when there is none, or not the one that is meant. */
-export async function askToLeave(target: Target, { build, machines, signal, onWait }: Leave): Promise<boolean> {
-  const begun = await knock({ paths: target.paths, build: target.build }, { method: 'POST', path: '/control/leave', headers: build ? { [header.ifBuild]: build } : {}, signal })
-  if (!('request' in begun)) {
-    if (begun.refused === 'error') throw begun.error
-    return false
-  }
-  begun.request.end(JSON.stringify({ machines: machines ?? false }))
-  onWait?.()
-  try {
-    // It ends with the process, without an end: what it says before is a failure to leave.
-    const { error } = JSON.parse(await textOf(await begun.response)) as { error: WireError }
-    throw errorFromWire(error)
-  } catch (error) {
-    if (error instanceof Cut) return true
-    throw error
+    else if (answer.refused === 'older') {
+      progress?.({ phase: 'daemon', detail: 'the daemon of an older build hands over' })
+      await start(answer.build)
+    } else await delay(againMs)
   }
 }

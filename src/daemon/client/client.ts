@@ -1,3 +1,4 @@
+import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import type { Call, Caller } from '../../contract/call.ts'
 import { PyroError } from '../../contract/errors.ts'
@@ -52,10 +53,10 @@ function headersOf(env: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(Object.entries(callerVariables).flatMap(([variable, header]) => (env[variable] ? [[header, encodeURIComponent(env[variable])]] : [])))
 }
 
-/** The daemon's working directory is not ours. */
+/** The daemon's working directory is not ours, nor need its home be. */
 function withAbsolutePaths<Input>(input: Input): Input {
   const { seed_path: path } = input as { seed_path?: unknown }
-  return typeof path === 'string' && path !== '' ? { ...input, seed_path: resolve(path) } : input
+  return typeof path === 'string' && path !== '' ? { ...input, seed_path: resolve(path.replace(/^~(?=$|\/)/, homedir())) } : input
 }
 
 /** A call whose connection breaks is never made again; but a command whose place in the log is known goes on without us, and can be followed. */

@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PyroError } from '../../contract/errors.ts'
 import { buildId } from '../../host/build.ts'
 import type { Paths } from '../../host/paths.ts'
-import { checkSocketDirectory } from '../socket.ts'
+import { checkSocketDirectory, daemonLock } from '../socket.ts'
 import { type DaemonStatus, errorFromWire, type WireError } from '../wire.ts'
-import { askToLeave, begin } from './begin.ts'
+import { begin } from './begin.ts'
 import { daemonPid } from './diagnose.ts'
 import { knock, textOf } from './knock.ts'
+import { askToLeave } from './leave.ts'
 
 const endMs = 10_000
 const lookMs = 10
@@ -51,8 +52,10 @@ async function killDaemon(paths: Paths): Promise<boolean> {
   const pid = await daemonPid(paths)
   if (pid === undefined) return false
   process.kill(pid, 'SIGKILL')
+  const { ownerOf } = await import('../../store/lock.ts')
   const deadline = performance.now() + endMs
-  while ((await daemonPid(paths)) === pid) {
+  // It has ended when its locks are free, which is after it has lost its name.
+  while ([daemonLock(paths), paths.owner].some((owner) => ownerOf({ owner }) === pid)) {
     if (performance.now() > deadline) throw new PyroError('daemon_unresponsive', `the daemon (process ${pid}) does not end`, { hint: 'it waits for a disk or a device: `ps` shows for which', details: { pid } })
     await delay(lookMs)
   }

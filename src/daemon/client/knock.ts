@@ -62,7 +62,8 @@ export function knock({ paths, build, agent }: Target, { method, path, headers, 
     const abort = () => request.destroy(canceled(signal?.reason))
     const response = new Promise<IncomingMessage>((answered, cut) => {
       request.once('response', (message) => {
-        if (begun) answered(message)
+        if (begun && isDaemons(message)) answered(message)
+        else if (begun) request.destroy(unreachable(paths, otherHttp))
         else resolve(refusalOf(paths, message).finally(() => request.destroy()))
       })
       request.on('error', (error: NodeJS.ErrnoException) => {
@@ -111,8 +112,14 @@ function broken(paths: Paths, { code = '', message }: NodeJS.ErrnoException): Re
   return { refused: 'error', error: unreachable(paths, message) }
 }
 
+const otherHttp = 'it speaks HTTP, but not as the daemon does'
+
+function isDaemons({ headers }: IncomingMessage): boolean {
+  return headers[header.protocol] !== undefined
+}
+
 async function refusalOf(paths: Paths, response: IncomingMessage): Promise<Refusal> {
-  if (response.headers[header.protocol] === undefined) return { refused: 'error', error: unreachable(paths, 'it speaks HTTP, but not as the daemon does') }
+  if (!isDaemons(response)) return { refused: 'error', error: unreachable(paths, otherHttp) }
   try {
     const text = await textOf(response)
     if (response.statusCode === 503) return { refused: 'leaving' }

@@ -1,8 +1,7 @@
 import { PyroError } from '../../contract/errors.ts'
 import type { Progress } from '../../contract/progress.ts'
-import { errorFromWire, header } from '../wire.ts'
+import { errorFromWire } from '../wire.ts'
 import { begin, type Starting } from './begin.ts'
-import { unreachable } from './diagnose.ts'
 import { textOf } from './knock.ts'
 import { watch } from './watch.ts'
 
@@ -34,7 +33,6 @@ export async function plainCall(starting: Starting, name: string, input: unknown
   try {
     request.end(body)
     const answer = await response
-    if (answer.headers[header.protocol] === undefined) throw unreachable(starting.paths, 'it speaks HTTP, but not as the daemon does')
     return outcome(name, answer.statusCode, await textOf(answer))
   } catch (error) {
     throw watching.error ?? error

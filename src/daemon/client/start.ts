@@ -9,6 +9,8 @@ import { isBundled } from '../../host/build.ts'
 import { packageRoot, type Paths } from '../../host/paths.ts'
 import { prepareSocketDirectory } from '../socket.ts'
 import { errorFromWire, type WireError } from '../wire.ts'
+import type { Target } from './knock.ts'
+import { askToLeave } from './leave.ts'
 
 /** How long a daemon may take until it listens, one before it that leaves included. */
 const startMs = 60_000
@@ -21,24 +23,40 @@ export type DaemonProgram = string[]
 export const readyVariable = 'PYRO_DAEMON_READY'
 const readyDescriptor = 3
 
-/** SIGUSR1 would open a debugger's port. */
-const nodeOptions = ['--disable-sigusr1']
+/** SIGUSR1 would open a debugger's port. What streams through is garbage at once: 4 MiB for the young of it keep memory low. */
+const nodeOptions = ['--disable-sigusr1', '--max-semi-space-size=4']
 
 function usualProgram(): DaemonProgram {
   return [process.execPath, ...nodeOptions, join(packageRoot(), isBundled() ? 'dist/cli/daemon.js' : 'src/daemon/main.ts')]
 }
 
-/** Starts the daemon unless somebody does already; resolves when one listens. Of many at once one starts it, the others wait. */
-export async function ensureStarted(paths: Paths, env: NodeJS.ProcessEnv, { signal, program = usualProgram() }: { signal?: AbortSignal | undefined; program?: DaemonProgram | undefined } = {}): Promise<void> {
+export interface Start {
+  env: NodeJS.ProcessEnv
+  program?: DaemonProgram | undefined
+  signal?: AbortSignal | undefined
+  /** The build of a daemon that is to hand over first. */
+  replaces?: string | undefined
+}
+
+/**
+ * Starts the daemon unless somebody does already; resolves when one listens. Of many at once one starts it, the others wait. The right
+ * to start is held from before a daemon hands over until its successor listens: nobody of its own build comes between.
+ */
+export async function ensureStarted(target: Target, { env, program = usualProgram(), signal, replaces }: Start): Promise<void> {
+  const { paths } = target
   prepareSocketDirectory(paths)
   const { tryStartLock } = await import('../../store/lock.ts')
   const deadline = performance.now() + startMs
   for (;;) {
     signal?.throwIfAborted()
-    if (await accepts(paths.daemonSocket)) return
+    if (replaces === undefined && (await accepts(paths.daemonSocket))) return
     const lock = tryStartLock(paths)
     try {
-      if (lock) return (await accepts(paths.daemonSocket)) ? undefined : await start(paths, env, program)
+      if (lock) {
+        if (replaces !== undefined) await askToLeave(target, { build: replaces, signal })
+        if (!(await accepts(paths.daemonSocket))) await start(paths, env, program)
+        return
+      }
     } finally {
       lock?.[Symbol.dispose]()
     }

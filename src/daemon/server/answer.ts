@@ -68,17 +68,23 @@ async function answerRpc(served: Served, request: IncomingMessage, response: Ser
       }
     },
   }
-  await loaded.answerRpc(request, response, context)
+  if (await loaded.answerRpc(request, response, context)) return
+  const { code, message, ...data } = errorToWire(unknownOperation(name))
+  response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ json: { defined: false, code, status: 404, message, data } }))
 }
 
 async function carryOut({ loaded, opened }: Served, request: IncomingMessage, name: string, input: unknown, call: Call): Promise<unknown> {
   const orchestrator = await opened
   const { backend } = await loaded
   const load = Object.hasOwn(backend.handlers, name) ? backend.handlers[name as keyof Backend['handlers']] : undefined
-  if (!load) throw new PyroError('daemon_failed', `the daemon does not know the operation ${name}`, { hint: 'stop it with `pyro daemon stop`: the next call starts another' })
+  if (!load) throw unknownOperation(name)
   const handler = await load()
   call.signal?.throwIfAborted()
   return handler(asSeenBy(request.headers, orchestrator), input, call)
+}
+
+function unknownOperation(name: string): PyroError {
+  return new PyroError('daemon_failed', `the daemon does not know the operation ${name}`, { hint: 'stop it with `pyro daemon stop`: the next call starts another' })
 }
 
 async function answerStatus({ build, startedAt, calls, opened }: Served, _: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -26,6 +26,7 @@ export class Calls {
   readonly #first = Promise.withResolvers<void>()
   #idleSince = performance.now()
   #emptied = () => {}
+  #ending = false
 
   constructor(log: Log) {
     this.#log = log
@@ -57,7 +58,10 @@ export class Calls {
     return {
       name,
       signal: entry.abort.signal,
-      mayBeCut: () => void (entry.cuttable = true),
+      mayBeCut: () => {
+        entry.cuttable = true
+        if (this.#ending) response.destroy()
+      },
       failed: (error) => {
         outcome = error.code
         if (error.code === 'internal') this.#log('fault', { call: name, at: framesOf(error.cause ?? error) })
@@ -73,6 +77,7 @@ export class Calls {
 
   /** Cuts those that are found again by their clients, waits so long for the others, aborts them, waits so long again, and cuts the rest. */
   async end(graceMs: number): Promise<void> {
+    this.#ending = true
     for (const { cuttable, response } of this.#entries) if (cuttable) response.destroy()
     await this.#empty(graceMs)
     for (const { abort } of this.#entries) abort.abort(new PyroError('daemon_failed', 'the daemon was asked to leave'))

@@ -10,14 +10,15 @@ export interface RpcContext {
   carryOut(input: unknown): Promise<unknown>
 }
 
-export type AnswerRpc = (request: IncomingMessage, response: ServerResponse, context: RpcContext) => Promise<unknown>
+/** Resolves to whether there is such an operation; nothing is answered otherwise. */
+export type AnswerRpc = (request: IncomingMessage, response: ServerResponse, context: RpcContext) => Promise<boolean>
 
 /** Answers oRPC's RPC protocol below `/rpc`. Handlers check their input themselves, by the same schemas for every front end. */
 export function rpcAnswerer(names: string[]): AnswerRpc {
   const procedure = os.$context<RpcContext>()
   const router = Object.fromEntries(names.map((name) => [name, procedure.handler(({ input, context }) => context.carryOut(input).catch(refuse))]))
   const handler = new RPCHandler<RpcContext>(router)
-  return (request, response, context) => handler.handle(request, response, { prefix: '/rpc', context })
+  return async (request, response, context) => (await handler.handle(request, response, { prefix: '/rpc', context })).matched
 }
 
 function refuse(thrown: unknown): never {

@@ -41,14 +41,17 @@ export async function answerByFrames(request: IncomingMessage, response: ServerR
 
 /** The first line, as JSON, and what came with it. */
 async function inputOf(chunks: AsyncIterator<Buffer, undefined>): Promise<{ input: unknown; rest: Buffer }> {
-  let text = Buffer.alloc(0)
+  const parts: Buffer[] = []
+  let bytes = 0
   for (;;) {
     const { value, done } = await chunks.next()
     if (done) throw new PyroError('invalid_argument', 'the request has no line of input')
     const end = value.indexOf(0x0a)
-    text = Buffer.concat([text, end < 0 ? value : value.subarray(0, end)])
-    if (text.length > longestInput) throw new PyroError('invalid_argument', `the input has more than ${longestInput} bytes`)
-    if (end >= 0) return { input: parsed(text), rest: value.subarray(end + 1) }
+    const part = end < 0 ? value : value.subarray(0, end)
+    parts.push(part)
+    bytes += part.length
+    if (bytes > longestInput) throw new PyroError('invalid_argument', `the input has more than ${longestInput} bytes`)
+    if (end >= 0) return { input: parsed(Buffer.concat(parts)), rest: value.subarray(end + 1) }
   }
 }
 

@@ -44,9 +44,9 @@ interface AttachOptions extends Pick<LiveMachine, 'id' | 'vmm' | 'variables'> {
 /** Makes a machine that is being started one of its own. Whatever fails, nothing is left. */
 export async function attach({ id, vmm, variables, starting, identity, prepare, signal }: AttachOptions): Promise<LiveMachine> {
   // Loading the RPC library takes about as long as a fork does, so both happen at once.
-  const [{ connectGuest }, machine] = await Promise.all([import('../../guest/client.ts'), starting])
+  const [{ reachGuest }, machine] = await Promise.all([import('../../guest/reach.ts'), starting])
   try {
-    const guest = await whileAlive(machine, machine.dialControl().then((socket) => connectGuest(socket, { timeoutMs: answerTimeoutMs, signal })))
+    const guest = await whileAlive(machine, reachGuest(() => machine.dialControl(), { timeoutMs: answerTimeoutMs, signal }))
     await whileAlive(machine, (prepare?.(guest) ?? Promise.resolve()).then(() => identify(guest, identity)))
     return liveMachine({ id, vmm, variables, machine, guest })
   } catch (error) {

@@ -20,6 +20,8 @@ export interface ExecOptions {
   onOutput: OutputSink
   /** What the command reads; nothing when left out. */
   stdin?: AsyncIterable<Uint8Array> | undefined
+  /** What the command leaves in the background goes on when it has ended by itself. */
+  keepBackground?: boolean
   /** Ends the command, and every process it started, when aborted. */
   signal?: AbortSignal | undefined
 }
@@ -103,7 +105,7 @@ async function follow(link: GuestLink, execId: string, seen: Offsets, { onOutput
   }
 }
 
-function begin({ agent }: Guest, { execId, argv, cwd, env, timeoutMs, stdin }: ExecOptions & { execId: string }): AsyncIterable<ExecEvent> {
+function begin({ agent }: Guest, { execId, argv, cwd, env, timeoutMs, stdin, keepBackground = false }: ExecOptions & { execId: string }): AsyncIterable<ExecEvent> {
   const events = agent.exec({
     execId,
     argv,
@@ -111,6 +113,7 @@ function begin({ agent }: Guest, { execId, argv, cwd, env, timeoutMs, stdin }: E
     env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
     timeoutMs: BigInt(timeoutMs),
     stdin: stdin !== undefined,
+    keepBackground,
   })
   return stdin === undefined ? events : fed(events, stdin, { agent }, execId)
 }

@@ -1,5 +1,5 @@
 import { PyroError } from '../../contract/errors.ts'
-import { connectGuest, type Guest } from '../../guest/client.ts'
+import type { Guest } from '../../guest/client.ts'
 import type { Machine } from '../../vmm/vmm.ts'
 
 /** A machine that answers does so in milliseconds; a host with no time to spare gets this much. */
@@ -11,6 +11,11 @@ const answerTimeoutMs = 30_000
  */
 export interface GuestLink extends Disposable {
   guest(): Promise<Guest>
+}
+
+async function reach(machine: Pick<Machine, 'dialControl'>): Promise<Guest> {
+  const { reachGuest } = await import('../../guest/reach.ts')
+  return reachGuest(() => machine.dialControl(), { timeoutMs: answerTimeoutMs })
 }
 
 /** `first` is a connection that is open already. */
@@ -27,7 +32,7 @@ export function openLink(machine: Pick<Machine, 'dialControl'>, first?: Guest): 
   return {
     async guest() {
       if (closed) throw new PyroError('guest_unresponsive', 'the machine was let go')
-      return current ?? keep(machine.dialControl().then((socket) => connectGuest(socket, { timeoutMs: answerTimeoutMs })))
+      return current ?? keep(reach(machine))
     },
     [Symbol.dispose]() {
       closed = true

@@ -30,7 +30,7 @@ export interface Lasting {
 }
 
 /** By how much the monitor's patience exceeds the guest's, which ends the machine more gently. */
-const gentleEndSeconds = 300
+export const gentleEndSeconds = 300
 
 /** Forks a template and makes the fork a machine of its own. Whatever fails, nothing is left. */
 export function startMachine(options: StartOptions): Promise<LiveMachine> {

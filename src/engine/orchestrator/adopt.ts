@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { reap } from '../../host/program.ts'
 import type { CommandRow, IntentRow, MachineRow, SandboxRow } from '../../store/rows.ts'
 import { adoptHostMachine } from '../../vmm/host/host.ts'
 import type { Machine, VmmName } from '../../vmm/vmm.ts'
@@ -9,6 +8,7 @@ import { openVmm } from '../machine/choose-vmm.ts'
 import { hostVariables, hostRoot } from '../machine/host-compat.ts'
 import { followOver } from '../machine/exec.ts'
 import { openLink } from '../machine/link.ts'
+import { removeLeftovers } from '../machine/leftovers.ts'
 import { guestVariables } from '../machine/variables.ts'
 import { attend } from '../sandbox/command.ts'
 import { checkpointSoon } from '../sandbox/checkpoint.ts'
@@ -127,5 +127,5 @@ async function endOrphans(orchestrator: Orchestrator): Promise<void> {
     await Promise.race([flushed, machine.ended]).catch(() => {})
     await machine[Symbol.asyncDispose]()
   }
-  if (found.length > 0) await reap(paths, [paths.machines])
+  await removeLeftovers(paths, known)
 }

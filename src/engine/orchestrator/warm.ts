@@ -110,8 +110,9 @@ async function warmFork(orchestrator: Orchestrator, resolved: ResolvedMachine, p
     await makeSandboxDirectory(files)
     const rootfs = await pin(resolved.environment.rootfsImage, files.environment)
     machine = await fork({ id, ...resolved, rootfs, lasting: { ...lastingOf({ id: sandboxId, ttlSeconds: 0 }, files, true), leaseSeconds } })
-    const { connectGuest } = await import('../../guest/client.ts')
-    const guest = await connectGuest(await machine.dialControl(), { timeoutMs: 30_000 })
+    const { reachGuest } = await import('../../guest/reach.ts')
+    const { dialControl } = machine
+    const guest = await reachGuest(dialControl, { timeoutMs: 30_000 })
     // The first process of a fork takes ten times as long as the next.
     await exec(guest, { execId: randomUUID(), argv: ['/bin/sh', '-lc', ':'], cwd: '/', env: guestVariables, timeoutMs: 10_000, onOutput: () => {} })
     void machine.ended.then(async () => {

@@ -57,6 +57,7 @@ export async function runCommand(orchestrator: Orchestrator, stay: Stay, live: L
       env: { ...live.variables, ...env },
       timeoutMs: timeoutSeconds * 1000,
       stdin,
+      keepBackground: true,
       signal: stay.signal,
       onOutput: async (stream, data) => {
         captures[stream].add(data)

@@ -15,7 +15,7 @@ import { newSandboxId } from './naming.ts'
 import { saveRecord } from './record.ts'
 import { dropLive } from './stop.ts'
 import type { Live, Sandbox } from './sandbox.ts'
-import { adoptLive, type Ground, lastingOf, startLive } from './start.ts'
+import { adoptLive, type Ground, lastingOf, monitorLeaseSeconds, startLive } from './start.ts'
 
 /** What a sandbox is made from. */
 export interface Draft {
@@ -71,6 +71,7 @@ export async function createSandbox(orchestrator: Orchestrator, { row: draft, gr
 async function settle(orchestrator: Orchestrator, sandbox: Sandbox, row: SandboxRow, { machine, vmm, guest, place }: WarmFork, seed: string | undefined, { signal }: CallOptions): Promise<Live> {
   signal?.throwIfAborted()
   if (seed !== undefined) await machine.exchange('seed', seed)
+  machine.renewLease(monitorLeaseSeconds(row))
   const lasting = lastingOf(row, sandboxFiles(orchestrator.paths, row.id), false)
   await whileAlive(machine, identify(guest, identityOf({ id: machine.id, seed, lasting })))
   return adoptLive(orchestrator, sandbox, { machine, guest, vmm: { name: vmm }, variables: guestVariables }, place)

@@ -6,7 +6,7 @@ import type { LiveMachine } from '../machine/attach.ts'
 import { startHostCompat } from '../machine/host-compat.ts'
 import { type ResolvedMachine, resolveMachine, resolveUnlessNone } from '../machine/launch.ts'
 import { openLink } from '../machine/link.ts'
-import { type Lasting, newMachineId, startMachine } from '../machine/start.ts'
+import { gentleEndSeconds, type Lasting, newMachineId, startMachine } from '../machine/start.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import type { SandboxRow } from '../../store/rows.ts'
 import { makeRoom } from '../orchestrator/make-room.ts'
@@ -71,6 +71,11 @@ export async function startLive(orchestrator: Orchestrator, sandbox: Sandbox, ro
     orchestrator.store.deleteMachine(machineId)
     throw PyroError.from(error)
   }
+}
+
+/** The monitor's patience, which outlasts the guest's: that one ends the machine more gently. */
+export function monitorLeaseSeconds({ ttlSeconds }: Pick<SandboxRow, 'ttlSeconds'>): number {
+  return ttlSeconds + graceSeconds + gentleEndSeconds
 }
 
 export function lastingOf(row: Pick<SandboxRow, 'id' | 'ttlSeconds'>, { disk, lock }: SandboxFiles, blank: boolean): Lasting {

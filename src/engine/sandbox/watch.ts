@@ -18,6 +18,7 @@ export function watch(orchestrator: Orchestrator, sandbox: Sandbox, live: Live, 
     sandbox.live = undefined
     clearTimeout(sandbox.idleTimer)
     died(orchestrator, sandbox.id, live.machine.id, end)
+    void live.machine[Symbol.asyncDispose]().catch(() => {}) // removes what a monitor leaves that was killed
   })
 }
 

@@ -634,9 +634,12 @@ type ExecRequest struct {
 	// After this long the exec's cgroup is killed. 0: no limit.
 	TimeoutMs uint64 `protobuf:"varint,5,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	// The process reads what Stdin brings; otherwise /dev/null.
-	Stdin         bool `protobuf:"varint,6,opt,name=stdin,proto3" json:"stdin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Stdin bool `protobuf:"varint,6,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	// What the process leaves in the background goes on when it ends by itself. A machine on
+	// the host ends it all the same.
+	KeepBackground bool `protobuf:"varint,7,opt,name=keep_background,json=keepBackground,proto3" json:"keep_background,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ExecRequest) Reset() {
@@ -707,6 +710,13 @@ func (x *ExecRequest) GetTimeoutMs() uint64 {
 func (x *ExecRequest) GetStdin() bool {
 	if x != nil {
 		return x.Stdin
+	}
+	return false
+}
+
+func (x *ExecRequest) GetKeepBackground() bool {
+	if x != nil {
+		return x.KeepBackground
 	}
 	return false
 }
@@ -1943,7 +1953,8 @@ func (x *ExecEvent_Output) GetData() []byte {
 }
 
 // Always the last event: sent the moment the process has ended, after the
-// output that it left in its pipes. By then no process of its cgroup lives.
+// output that it left in its pipes. By then no process of its cgroup lives, unless
+// `keep_background` lets those go on that it left behind.
 type ExecEvent_Exit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0..255 as waitpid tells; 128 + signal when a signal ended it.
@@ -2072,7 +2083,7 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\x0fSetClockRequest\x12\x1f\n" +
 	"\vrealtime_ns\x18\x01 \x01(\x03R\n" +
 	"realtimeNs\"\x12\n" +
-	"\x10SetClockResponse\"\x93\x01\n" +
+	"\x10SetClockResponse\"\xbc\x01\n" +
 	"\vExecRequest\x12\x17\n" +
 	"\aexec_id\x18\x01 \x01(\tR\x06execId\x12\x12\n" +
 	"\x04argv\x18\x02 \x03(\tR\x04argv\x12\x10\n" +
@@ -2080,7 +2091,8 @@ const file_pyro_agent_v1_agent_proto_rawDesc = "" +
 	"\x03env\x18\x04 \x03(\tR\x03env\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x05 \x01(\x04R\ttimeoutMs\x12\x14\n" +
-	"\x05stdin\x18\x06 \x01(\bR\x05stdin\"\xfb\x03\n" +
+	"\x05stdin\x18\x06 \x01(\bR\x05stdin\x12'\n" +
+	"\x0fkeep_background\x18\a \x01(\bR\x0ekeepBackground\"\xfb\x03\n" +
 	"\tExecEvent\x12<\n" +
 	"\astarted\x18\x01 \x01(\v2 .pyro.agent.v1.ExecEvent.StartedH\x00R\astarted\x129\n" +
 	"\x06output\x18\x02 \x01(\v2\x1f.pyro.agent.v1.ExecEvent.OutputH\x00R\x06output\x123\n" +
