@@ -10,6 +10,7 @@ import type { CallOptions, Engine } from '../engine.ts'
 import { inspectEnvironment } from '../environment/operations.ts'
 import { obstacle, openVmm } from '../machine/choose-vmm.ts'
 import { bootVerdict } from '../machine/launch.ts'
+import { Room } from '../orchestrator/room.ts'
 import { runInVm } from '../run.ts'
 import { confinement } from './confinement.ts'
 
@@ -40,9 +41,24 @@ export async function diagnose(engine: Engine, input: InputOf<typeof doctor>, op
     vmms: await Promise.all(vmmNames.map(async (vmm) => judge(engine, vmm, boot, bundle?.key))),
     vmm: boot.vmm,
     confinement: await confinement(engine.paths),
-    checks: [{ name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details }],
+    checks: [
+      { name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details },
+      { name: 'room', ...room(engine.env) },
+    ],
   }
 }
+
+/** How many machines run here at the same time before the longest idle one makes way. */
+function room(env: NodeJS.ProcessEnv): Pick<Report['checks'][number], 'status' | 'details'> {
+  try {
+    return { status: 'pass', details: `${new Room(env).capacity(usualMemMib)} machines of ${usualMemMib} MiB fit at the same time (PYRO_MAX_MACHINES sets the number)` }
+  } catch (error) {
+    return { status: 'fail', details: PyroError.from(error).message }
+  }
+}
+
+/** The contract's default. */
+const usualMemMib = 1024
 
 interface Boot {
   /** The VMM that ran the guest; null when none did. */
