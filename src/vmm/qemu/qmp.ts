@@ -27,7 +27,9 @@ export class Qmp {
     this.#socket = socket
     onJsonLines(socket, (message) => this.#receive(message))
     socket.on('error', () => {}) // 'close' follows
-    socket.on('close', () => this.#fail(new PyroError('vmm_exited', 'QEMU closed its control socket')))
+    const closed = () => this.#fail(new PyroError('vmm_exited', 'QEMU closed its control socket'))
+    socket.on('close', closed)
+    if (socket.destroyed) closed() // it ended between being dialed and now
   }
 
   /** Sends a request without waiting for those before it. Rejects with QEMU's own description. */
@@ -40,6 +42,7 @@ export class Qmp {
 
   /** Resolves with the first event that fits; rejects when the connection ends first. */
   event(fits: (event: QmpEvent) => boolean): Promise<QmpEvent> {
+    if (this.#failure) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
       const listener = (event: QmpEvent) => {
         if (!fits(event)) return
