@@ -30,6 +30,16 @@ export const statusDaemon = operation({
       calls: z.int(),
       workspaces: z.int(),
       machines: z.object({ running: z.int(), paused: z.int(), warm: z.int() }),
+      /** How the records were found again after they had been damaged; told for as long as the damaged file is kept. */
+      recovery: z
+        .object({
+          recorded_at: z.number(),
+          reason: z.string(),
+          backup: z.string().nullable(),
+          found: z.array(z.string()),
+          ignored: z.array(z.object({ path: z.string(), reason: z.string() })),
+        })
+        .nullable(),
     }),
   ]),
 })

@@ -63,4 +63,14 @@ export interface DaemonStatus {
   calls: number
   workspaces: number
   machines: { running: number; paused: number; warm: number }
+  /** How the records were found again after they had been damaged; null when there is nothing to tell of that. */
+  recovery: {
+    recorded_at: number
+    reason: string
+    /** Where the damaged records are kept; null when there were none. */
+    backup: string | null
+    found: string[]
+    /** Directories that hold no usable record. */
+    ignored: { path: string; reason: string }[]
+  } | null
 }

@@ -1,4 +1,4 @@
-import type { ClientHttp2Session } from 'node:http2'
+import { type ClientHttp2Session, constants } from 'node:http2'
 import type { Socket } from 'node:net'
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
@@ -51,7 +51,7 @@ function guestOver(session: ClientHttp2Session): Guest {
   return {
     agent: createClient(Agent, transport),
     closed: new Promise((done) => session.once('close', () => done())),
-    [Symbol.dispose]: () => session.destroy(new Error('the link was closed')),
+    [Symbol.dispose]: () => session.destroy(new Error('the link was closed'), constants.NGHTTP2_REFUSED_STREAM),
   }
 }
 

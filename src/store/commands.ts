@@ -12,7 +12,7 @@ export function commandRecords(connection: Connection): Pick<Store, 'nextCommand
     nextCommand: (sandboxId, { expiresAt, ...command }) =>
       connection.transaction(() => {
         const place = connection.get(
-          `UPDATE sandboxes SET sequence = sequence + 1, last_activity_at = :at, expires_at = coalesce(:expiresAt, expires_at)
+          `UPDATE sandboxes SET sequence = sequence + 1, last_activity_at = :at, retention_due_at = NULL, expires_at = coalesce(:expiresAt, expires_at)
             WHERE id = :sandboxId RETURNING epoch, sequence`,
           { sandboxId, at: command.recordedAt, expiresAt: expiresAt ?? null },
         )

@@ -54,7 +54,8 @@ export const exclusions = {
   workspace_fork: { access: 'exclusive', changes: false, wakes: false, renews: true, activity: false },
 
   workspace_exec: works,
-  workspace_follow: reads,
+  // What a command writes is kept on the host: its machine may be held, or gone.
+  workspace_follow: { ...reads, wakes: false },
   workspace_sync_push: works,
   workspace_patch_apply: works,
   workspace_file_write: works,

@@ -73,8 +73,13 @@ function readRecord(directory: string, entry: Dirent): SandboxRow {
     cleanStop: false,
     // Commands that came after the file was written left their output.
     sequence: Math.max(row.sequence, lastOutput(join(directory, 'commands'))),
+    // Checkpoints that came after it are on the disk, by numbers that must not come again.
+    checkpoint: row.checkpoint + numbersLeftOut,
   }
 }
+
+/** More than a workspace has commands. */
+const numbersLeftOut = 1_000_000_000
 
 /** A file that we wrote ourselves: a plain one of ours, of a sane size. */
 function readOwn(path: string): string {

@@ -15,6 +15,9 @@ interface Options {
   exitCode?: number
 }
 
+/** Commands of two words. */
+const groups: ReadonlySet<string> = new Set(['env', 'workspace', 'daemon'])
+
 /** The same for a person and for a program: one [error] line and a [hint], or an object with a code. */
 export async function assertRefused(home: Home, args: string[], { code, error, hint }: Refusal, { exitCode = 1, ...options }: Options = {}): Promise<void> {
   const human = await pyro(home, args, options)
@@ -26,7 +29,7 @@ export async function assertRefused(home: Home, args: string[], { code, error, h
   assert.match(lines[1] ?? '', /^\[hint\] /)
   assert.match(lines[1] ?? '', hint)
   if (exitCode === 1) assert.deepEqual(lines.slice(2), [''])
-  const json = await pyro(home, args.toSpliced(args[0] === 'env' ? 2 : 1, 0, '--json'), options)
+  const json = await pyro(home, args.toSpliced(groups.has(args[0] ?? '') ? 2 : 1, 0, '--json'), options)
   const told = JSON.parse(json.stdout.toString()) as Record<string, unknown>
   assert.deepEqual([json.code, told['ok'], told['code']], [exitCode, false, code])
   assert.match(String(told['error']), error)

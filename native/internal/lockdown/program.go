@@ -49,6 +49,8 @@ func (p *program) verdict(value int32) {
 const (
 	refuse = 0
 	allow  = 1
+
+	loadTries = 1000
 )
 
 // attach has the kernel ask the program about every process of a control group
@@ -67,6 +69,13 @@ func (p program) attach(group int, kind, point uint32) error {
 		logLevel: 1, logSize: uint32(len(log)), log: address(log),
 	}
 	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	for range loadTries {
+		// The kernel gives up checking a program when a signal comes, such as those of the Go runtime.
+		if err != unix.EAGAIN {
+			break
+		}
+		fd, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	}
 	runtime.KeepAlive(p)
 	runtime.KeepAlive(license)
 	if err != nil {

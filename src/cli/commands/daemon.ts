@@ -4,7 +4,9 @@ import type * as operations from '../../contract/daemon.ts'
 import { PyroError } from '../../contract/errors.ts'
 import type { OutputOf } from '../../contract/operation.ts'
 import { daemonStatus, stopDaemon } from '../../daemon/client/control.ts'
+import type { DaemonStatus } from '../../daemon/wire.ts'
 import type { Paths } from '../../host/paths.ts'
+import { escaped } from '../render.ts'
 import { readableTime } from '../times.ts'
 import { type CommandAction, printResult } from './command.ts'
 
@@ -18,7 +20,7 @@ export const status: CommandAction<typeof operations.statusDaemon> = async (_, {
 function lines(result: OutputOf<typeof operations.statusDaemon>): string[] {
   const places = [`Socket: ${result.socket}`, `State directory: ${result.state_dir}`, `Log: ${result.log}`]
   if (!result.running) return ['Daemon: not running; the next command that needs it starts it', ...places]
-  const { pid, version, build, started_at, memory_bytes, calls, workspaces, machines } = result
+  const { pid, version, build, started_at, memory_bytes, calls, workspaces, machines, recovery } = result
   return [
     `Daemon: running, process ${pid}`,
     `Version: ${version} (build ${build})`,
@@ -27,7 +29,16 @@ function lines(result: OutputOf<typeof operations.statusDaemon>): string[] {
     `Calls: ${calls}`,
     `Workspaces: ${workspaces}`,
     `Machines: ${machines.running} running, ${machines.paused} paused, ${machines.warm} warm`,
+    ...(recovery ? recoveryLines(recovery) : []),
     ...places,
+  ]
+}
+
+function recoveryLines({ recorded_at, reason, backup, found, ignored }: NonNullable<DaemonStatus['recovery']>): string[] {
+  return [
+    `Records: damaged (${escaped(reason)}), found again at ${readableTime(recorded_at)}: ${found.length} by their directories`,
+    ...(backup === null ? [] : [`Damaged records: ${escaped(backup)} (and what begins with its name); remove them when you need them no more`]),
+    ...ignored.map((each) => `Not found again: ${escaped(each.path)} (${escaped(each.reason)})`),
   ]
 }
 

@@ -90,12 +90,19 @@ function unknownOperation(name: string): PyroError {
 async function answerStatus({ build, startedAt, calls, opened }: Served, _: IncomingMessage, response: ServerResponse): Promise<void> {
   let status: DaemonStatus | { error: WireError }
   try {
-    const { workspaces, machines } = (await opened).status()
-    status = { pid: process.pid, version, build, protocol, started_at: startedAt, memory_bytes: process.memoryUsage.rss(), calls: calls.count, workspaces, machines }
+    const orchestrator = await opened
+    const { workspaces, machines } = orchestrator.status()
+    status = { pid: process.pid, version, build, protocol, started_at: startedAt, memory_bytes: process.memoryUsage.rss(), calls: calls.count, workspaces, machines, recovery: recoveryToWire(orchestrator) }
   } catch (thrown) {
     status = { error: errorToWire(PyroError.from(thrown)) }
   }
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(status))
+}
+
+function recoveryToWire({ recovery }: Orchestrator): DaemonStatus['recovery'] {
+  if (!recovery) return null
+  const { recordedAt, reason, backup, found, ignored } = recovery
+  return { recorded_at: recordedAt, reason, backup, found, ignored }
 }
 
 /** The answer has no end: it is cut when the process ends, so that its reader knows that it has. */

@@ -43,15 +43,15 @@ export async function diagnose(engine: Engine, input: InputOf<typeof doctor>, op
     confinement: await confinement(engine.paths),
     checks: [
       { name: 'boot', status: boot.vmm === null ? (environment.installed ? 'fail' : 'unknown') : 'pass', details: boot.details },
-      { name: 'room', ...room(engine.env) },
+      { name: 'room', ...room(engine.env, boot.vmm !== null) },
     ],
   }
 }
 
-/** How many machines run here at the same time before the longest idle one makes way. */
-function room(env: NodeJS.ProcessEnv): Pick<Report['checks'][number], 'status' | 'details'> {
+/** How many machines run here at the same time before the longest idle one makes way; known for good only where one has run. */
+function room(env: NodeJS.ProcessEnv, booted: boolean): Pick<Report['checks'][number], 'status' | 'details'> {
   try {
-    return { status: 'pass', details: `${new Room(env).capacity(usualMemMib)} machines of ${usualMemMib} MiB fit at the same time (PYRO_MAX_MACHINES sets the number)` }
+    return { status: booted ? 'pass' : 'unknown', details: `${new Room(env).capacity(usualMemMib)} machines of ${usualMemMib} MiB fit at the same time (PYRO_MAX_MACHINES sets the number)` }
   } catch (error) {
     return { status: 'fail', details: PyroError.from(error).message }
   }

@@ -5,6 +5,8 @@ import type { Machine, VmmName } from '../../vmm/vmm.ts'
 
 /** A fork answers in a fraction of a second; a host with no time to spare gets this much. */
 const answerTimeoutMs = 30_000
+/** What a crash left on a disk is replayed when it is attached. */
+const attachTimeoutMs = 120_000
 
 /** A machine that is its own: answering, with its disk and seed in place. */
 export interface LiveMachine extends AsyncDisposable {
@@ -75,15 +77,18 @@ function liveMachine({ id, vmm, variables, machine, guest }: Pick<LiveMachine, '
 /** Has the agent of a fork attach: identity, randomness, clock, disk and seed. Allowed once in a machine's life. */
 export async function identify(guest: Guest, { hostname, systemId, leaseMs = 0, devices }: Identity): Promise<void> {
   try {
-    await guest.agent.attach({
-      hostname,
-      machineId: systemId ?? randomBytes(16).toString('hex'),
-      realtimeNs: realtimeNs(),
-      entropy: randomBytes(64),
-      diskDevice: devices.disk,
-      seedDevice: devices.seed,
-      leaseMs: BigInt(leaseMs),
-    })
+    await guest.agent.attach(
+      {
+        hostname,
+        machineId: systemId ?? randomBytes(16).toString('hex'),
+        realtimeNs: realtimeNs(),
+        entropy: randomBytes(64),
+        diskDevice: devices.disk,
+        seedDevice: devices.seed,
+        leaseMs: BigInt(leaseMs),
+      },
+      { timeoutMs: attachTimeoutMs },
+    )
     await setClock(guest)
   } catch (error) {
     const { guestError } = await import('../../guest/client.ts')
@@ -93,7 +98,7 @@ export async function identify(guest: Guest, { hostname, systemId, leaseMs = 0, 
 
 /** Sets the guest's time of day, which stands still while the machine does. */
 export async function setClock(guest: Guest): Promise<void> {
-  await guest.agent.setClock({ realtimeNs: realtimeNs() })
+  await guest.agent.setClock({ realtimeNs: realtimeNs() }, { timeoutMs: answerTimeoutMs })
 }
 
 function realtimeNs(): bigint {

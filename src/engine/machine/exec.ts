@@ -48,6 +48,9 @@ const endPatienceMs = 5000
 /** The guest ends a command in time by itself; one that does not, nor says so, is given up after this much more. */
 const overtimeMs = 60_000
 
+/** So often in a row a command is taken up again without getting on: for about 10 s. */
+const mostFruitless = 45
+
 const streamNames: Partial<Record<OutputStream, 'stdout' | 'stderr'>> = { [OutputStream.STDOUT]: 'stdout', [OutputStream.STDERR]: 'stderr' }
 
 function misbehaved(how: string): PyroError {
@@ -93,14 +96,16 @@ export function followOver(link: GuestLink, execId: string, seen: Offsets, optio
 }
 
 async function follow(link: GuestLink, execId: string, seen: Offsets, { onOutput, signal, lossy = false }: FollowOptions): Promise<ExecEnd> {
-  for (;;) {
+  for (let fruitless = 0; ; ) {
     signal?.throwIfAborted()
     const { agent } = await link.guest()
+    const before = seen.stdout + seen.stderr
     try {
       return await readEvents(agent.follow({ execId, stdoutOffset: seen.stdout, stderrOffset: seen.stderr, lossy }), seen, onOutput, lossy)
     } catch (error) {
-      if (!lost(error)) throw error
-      await delay(10) // a guest that cuts every connection is not asked without pause
+      fruitless = seen.stdout + seen.stderr > before ? 1 : fruitless + 1
+      if (!lost(error) || fruitless > mostFruitless) throw error
+      await delay(10 * fruitless) // a guest that cuts every connection is not asked without pause
     }
   }
 }

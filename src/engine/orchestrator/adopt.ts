@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommandRow, IntentRow, MachineRow, SandboxRow } from '../../store/rows.ts'
 import { adoptHostMachine } from '../../vmm/host/host.ts'
+import { endUnreachable } from '../../vmm/unreachable.ts'
 import type { Machine, VmmName } from '../../vmm/vmm.ts'
 import { openVmm } from '../machine/choose-vmm.ts'
 import { hostVariables, hostRoot } from '../machine/host-compat.ts'
@@ -24,6 +25,9 @@ import { died } from '../sandbox/watch.ts'
 import { watchExpiry } from '../vm/expiry.ts'
 import type { Orchestrator } from './orchestrator.ts'
 
+/** A host with no time to spare may need a second one. */
+const mostTries = 2
+
 /** Makes what an earlier owner left ours: its running machines, its running commands, what it had half done. */
 export async function takeOver(orchestrator: Orchestrator): Promise<void> {
   const { store } = orchestrator
@@ -37,25 +41,32 @@ async function takeMachine(orchestrator: Orchestrator, row: MachineRow): Promise
   const { store, room } = orchestrator
   const machine = await adopt(orchestrator, row.vmm, row.id)
   const sandbox = row.sandboxId === null ? undefined : store.sandbox(row.sandboxId)
+  const waited = row.details['sandboxId']
   if (!machine || sandbox?.machineId !== row.id) {
-    await machine?.[Symbol.asyncDispose]()
+    const held = sandbox?.id ?? waited
+    if (machine) await machine[Symbol.asyncDispose]()
+    else if (typeof held === 'string') await endUnreachable(sandboxFiles(orchestrator.paths, held).lock)
     if (sandbox?.machineId === row.id) died(orchestrator, sandbox.id, row.id, 'host')
     else store.deleteMachine(row.id)
-    const waited = row.details['sandboxId']
     if (row.kind === 'warm' && typeof waited === 'string') await removeSandboxDirectory(sandboxFiles(orchestrator.paths, waited))
     return
   }
   const vmm = { name: row.vmm as Live['vmm'] }
   const live = adoptLive(orchestrator, sandboxOf(orchestrator, sandbox.id), { machine, vmm, variables: variablesOf(orchestrator, sandbox) }, room.take(sandbox.memMib), await machine.isPaused())
+  await Promise.resolve() // one that waits for room says so first
   store.updateSandbox(sandbox.id, { state: 'started', paused: live.paused })
 }
 
+/** The running machine of that id, if it can be reached. */
 async function adopt({ paths, env }: Orchestrator, vmm: string, id: string): Promise<Machine | undefined> {
-  try {
-    return vmm === 'host' ? await adoptHostMachine(paths, id) : await (await openVmm(paths, env, vmm as VmmName)).adopt(id)
-  } catch {
-    return undefined // it does not answer: to us it is gone, and the lock on its disk tells whether it really is
+  for (let tries = mostTries; tries > 0; tries -= 1) {
+    try {
+      return vmm === 'host' ? await adoptHostMachine(paths, id) : await (await openVmm(paths, env, vmm as VmmName)).adopt(id)
+    } catch {
+      // It does not answer.
+    }
   }
+  return undefined
 }
 
 function variablesOf({ paths, env }: Orchestrator, { id, vmm }: SandboxRow): Record<string, string> {
@@ -77,7 +88,7 @@ async function settleIntent(orchestrator: Orchestrator, { id, kind, sandboxId, p
     const sandbox = orchestrator.sandboxes.get(sandboxId)
     const stoppedBy = payload['stoppedBy'] as NonNullable<SandboxRow['stoppedBy']>
     store.closeIntent(id)
-    if (sandbox?.live) await stopLive(orchestrator, sandbox, stoppedBy)
+    if (sandbox?.live) await stopLive(orchestrator, sandbox, stoppedBy).catch(() => {}) // one that waits for room goes on
     else if (store.sandbox(sandboxId)) store.updateSandbox(sandboxId, { state: 'stopped', stoppedBy, error: null })
   }
 }
@@ -120,7 +131,10 @@ async function endOrphans(orchestrator: Orchestrator): Promise<void> {
   const found = (await readdir(paths.machines).catch(() => [])).filter((id) => !known.has(id))
   for (const id of found.filter((name) => existsSync(join(paths.sockets, name, 'monitor')))) {
     const machine = await adopt(orchestrator, existsSync(join(paths.sockets, id, 'qmp')) ? 'qemu-tcg' : 'host', id)
-    if (!machine) continue
+    if (!machine) {
+      await endUnreachable(join(paths.machines, id, 'lock'))
+      continue
+    }
     using link = openLink(machine)
     await machine.resume()
     const flushed = link.guest().then((guest) => guest.agent.shutdown({}, { timeoutMs: 10_000 }))

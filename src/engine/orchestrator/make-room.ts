@@ -20,14 +20,18 @@ export async function makeRoom(orchestrator: Orchestrator, memMib: number, besid
 /** Stops the workspace that was used least recently and has nothing under way; false when there is none. */
 export async function stopIdlest(orchestrator: Orchestrator, beside?: Sandbox, onlyPaused = false): Promise<boolean> {
   const idle = [...orchestrator.sandboxes.values()]
-    .filter(({ live, uses, waking }) => live && uses === 0 && !waking && (live.paused || !onlyPaused))
+    .filter(({ live, uses, waking }) => live && !live.stalled && uses === 0 && !waking && (live.paused || !onlyPaused))
     .filter((sandbox) => sandbox !== beside && orchestrator.store.sandbox(sandbox.id)?.kind === 'workspace')
     .sort((a, b) => Number(b.live?.paused) - Number(a.live?.paused) || a.usedAt - b.usedAt)
   for (const sandbox of idle) {
     using pass = sandbox.gate.tryAlone()
     if (!pass) continue
-    await stopLive(orchestrator, sandbox, 'memory')
-    return true
+    try {
+      await stopLive(orchestrator, sandbox, 'memory')
+      return true
+    } catch {
+      // It cannot be stopped without a loss: another one may.
+    }
   }
   return false
 }

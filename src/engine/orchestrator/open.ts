@@ -1,8 +1,6 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statfsSync } from 'node:fs'
 import { ownState } from '../../store/lock.ts'
 import { openStore } from '../../store/open.ts'
-import type { OpenedStore } from '../../store/store.ts'
-import { now } from '../clock.ts'
 import type { Engine } from '../engine.ts'
 import { enter } from '../sandbox/enter.ts'
 import { removeSandbox } from '../sandbox/remove.ts'
@@ -10,11 +8,14 @@ import type { Sandbox } from '../sandbox/sandbox.ts'
 import { stopLive } from '../sandbox/stop.ts'
 import { takeOver } from './adopt.ts'
 import type { Orchestrator } from './orchestrator.ts'
-import { removeForgotten } from './retention.ts'
+import { recoveryOf } from './recovery.ts'
+import { removeForgotten, retentionSeconds } from './retention.ts'
 import { Room } from './room.ts'
 import { relieve } from './memory.ts'
 import { TemplateForks } from './warm.ts'
 
+/** What is put on record when a state directory is taken over has room in this: 1 MiB. */
+const recordsBytes = 1024 ** 2
 const memoryEveryMs = 5000
 const retentionEveryMs = 3600_000
 
@@ -22,6 +23,7 @@ const retentionEveryMs = 3600_000
 export async function openOrchestrator(engine: Engine): Promise<Orchestrator> {
   mkdirSync(engine.paths.state, { recursive: true, mode: 0o700 })
   const room = new Room(engine.env)
+  retentionSeconds(engine.env) // a wrong value is found before anything is owned
   const owned = ownState(engine.paths)
   try {
     return await begin(engine, room, owned)
@@ -46,7 +48,7 @@ async function begin(engine: Engine, room: Room, owned: Disposable): Promise<Orc
     room,
     warm,
     leaving: leaving.signal,
-    ...(opened.recovered && { recovered: opened.recovered }),
+    recovery: recoveryOf(opened),
     idleSince() {
       const busy = room.taken > 0
       if (busy) busyAt = performance.now()
@@ -69,19 +71,24 @@ async function begin(engine: Engine, room: Room, owned: Disposable): Promise<Orc
     },
   }
   const timers = [
-    setInterval(() => void relieve(orchestrator), memoryEveryMs),
+    setInterval(() => void relieve(orchestrator).catch(() => {}), memoryEveryMs),
     setInterval(() => void removeForgotten(orchestrator).catch(() => {}), retentionEveryMs),
   ]
   for (const timer of timers) timer.unref()
   try {
-    noteRecovery(opened)
-    await takeOver(orchestrator)
+    await (isFull(engine.paths.state) ? store.withReserve(() => takeOver(orchestrator)) : takeOver(orchestrator))
     void removeForgotten(orchestrator).catch(() => {})
     return orchestrator
   } catch (error) {
     await orchestrator[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** Whether the records cannot grow. */
+function isFull(state: string): boolean {
+  const { bavail, bsize } = statfsSync(state)
+  return bavail * bsize < recordsBytes
 }
 
 /** The machine goes on by itself; what runs in it is taken up by the next owner. */
@@ -94,20 +101,18 @@ function letGo({ live, idleTimer }: Sandbox): void {
   live.machine.release()
 }
 
-function noteRecovery({ store, recovered }: OpenedStore): void {
-  if (recovered) store.appendEvent(null, { kind: 'store_recovered', recordedAt: now(), payload: { ...recovered } })
-}
-
+/** Goes on with the others when one cannot be stopped, and says so then. */
 async function stopMachines(orchestrator: Orchestrator): Promise<void> {
   await orchestrator.warm.giveUpAll()
-  for (const { id, live } of [...orchestrator.sandboxes.values()]) {
-    const row = orchestrator.store.sandbox(id)
-    if (!live || !row) continue
-    if (row.kind === 'vm') {
-      await removeSandbox(orchestrator, 'vm', id, {})
-      continue
-    }
-    using stay = await enter(orchestrator, 'workspace', id, 'workspace_stop', {})
-    await stopLive(orchestrator, stay.sandbox, 'host')
-  }
+  const failures: unknown[] = []
+  for (const sandbox of [...orchestrator.sandboxes.values()]) await stopOne(orchestrator, sandbox).catch((error: unknown) => failures.push(error))
+  if (failures.length > 0) throw failures[0]
+}
+
+async function stopOne(orchestrator: Orchestrator, { id, live }: Sandbox): Promise<void> {
+  const row = orchestrator.store.sandbox(id)
+  if (!live || !row) return
+  if (row.kind === 'vm') return removeSandbox(orchestrator, 'vm', id, {})
+  using stay = await enter(orchestrator, 'workspace', id, 'workspace_stop', {})
+  await stopLive(orchestrator, stay.sandbox, 'host')
 }

@@ -1,9 +1,10 @@
 import type { Guest } from '../../guest/client.ts'
-import type { Recovered, Store } from '../../store/store.ts'
+import type { Store } from '../../store/store.ts'
 import type { Machine, VmmName } from '../../vmm/vmm.ts'
 import type { Engine } from '../engine.ts'
 import type { ResolvedMachine } from '../machine/launch.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
+import type { Recovery } from './recovery.ts'
 import type { Place, Room } from './room.ts'
 
 /** A fork that waits for its sandbox: its agent has run a process, and its directory becomes the sandbox's. */
@@ -42,7 +43,7 @@ export interface Orchestrator extends Engine, AsyncDisposable {
   /** Aborted when it lets go of everything. */
   readonly leaving: AbortSignal
   /** How the records were found again, should they have been damaged. */
-  readonly recovered?: Recovered
+  readonly recovery: Recovery | undefined
   /** When there was last something to stay for, in milliseconds of the monotonic clock; undefined while there is. */
   idleSince(): number | undefined
   /** What is going on, for `daemon status`. */

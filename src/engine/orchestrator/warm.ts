@@ -115,10 +115,11 @@ async function warmFork(orchestrator: Orchestrator, resolved: ResolvedMachine, p
     const guest = await reachGuest(dialControl, { timeoutMs: 30_000 })
     // The first process of a fork takes ten times as long as the next.
     await exec(guest, { execId: randomUUID(), argv: ['/bin/sh', '-lc', ':'], cwd: '/', env: guestVariables, timeoutMs: 10_000, onOutput: () => {} })
-    void machine.ended.then(async () => {
+    const over = async () => {
       place[Symbol.dispose]()
-      if (!store.sandbox(sandboxId)) await undo().catch(() => {})
-    })
+      if (!store.sandbox(sandboxId)) await undo()
+    }
+    void machine.ended.then(over).catch(() => {}) // the next owner removes what is left
     return { sandboxId, vmm: resolved.source.vmm.name, machine, guest, place }
   } catch (error) {
     await undo()

@@ -16,16 +16,15 @@ export function checkpointSoon(orchestrator: Orchestrator, sandbox: Sandbox, liv
     sandbox.checkpointAgain = true
     return
   }
-  const taking = take(orchestrator, sandbox, live)
+  sandbox.checkpoint = take(orchestrator, sandbox, live)
     // A machine that dies, stops or is short of space says so by itself; its last checkpoint is what it was.
     .catch(() => {})
-    .then(() => {
+    .finally(() => {
+      const again = sandbox.checkpointAgain && sandbox.live === live
       sandbox.checkpoint = undefined
-      if (!sandbox.checkpointAgain) return
       sandbox.checkpointAgain = false
-      if (sandbox.live === live) checkpointSoon(orchestrator, sandbox, live)
+      if (again) checkpointSoon(orchestrator, sandbox, live)
     })
-  sandbox.checkpoint = taking
 }
 
 async function take({ store }: Orchestrator, sandbox: Sandbox, live: Live): Promise<void> {

@@ -12,6 +12,7 @@ import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import { OutputFiles, type StreamName } from './command-files.ts'
 import { sandboxFiles } from './directory.ts'
 import type { Stay } from './enter.ts'
+import { evenWhenFull } from './reserve.ts'
 import { RunningCommand } from './running-command.ts'
 import type { Live, Sandbox } from './sandbox.ts'
 
@@ -80,7 +81,7 @@ export async function attend({ store, paths }: Orchestrator, sandbox: Sandbox, l
   sandbox.commands.set(row.sequence, running)
   const startedAt = performance.now()
   const record = (end: Pick<CommandEnd, 'state' | 'exitCode' | 'timedOut'>, durationMs: number) =>
-    store.endCommand(row, { ...end, durationMs: Math.round(durationMs), stdoutBytes: running.bytes.stdout, stderrBytes: running.bytes.stderr })
+    evenWhenFull(store, () => store.endCommand(row, { ...end, durationMs: Math.round(durationMs), stdoutBytes: running.bytes.stdout, stderrBytes: running.bytes.stderr }))
   try {
     const end = await whileAlive(
       live.machine,
@@ -89,13 +90,13 @@ export async function attend({ store, paths }: Orchestrator, sandbox: Sandbox, l
         running.grew(stream, data.length)
       }),
     )
-    record({ state: 'ended', exitCode: end.exitCode, timedOut: end.timedOut }, end.durationUs / 1000)
+    await record({ state: 'ended', exitCode: end.exitCode, timedOut: end.timedOut }, end.durationUs / 1000)
     return end
   } catch (error) {
     // Whoever takes over from us goes on with it.
     if (live.released) throw error
     const killed = !machineFailures.has(PyroError.from(error).code)
-    record(killed ? { state: 'ended', exitCode: killedExitCode, timedOut: false } : { state: 'lost', exitCode: null, timedOut: false }, performance.now() - startedAt)
+    await record(killed ? { state: 'ended', exitCode: killedExitCode, timedOut: false } : { state: 'lost', exitCode: null, timedOut: false }, performance.now() - startedAt)
     throw error
   } finally {
     sandbox.commands.delete(row.sequence)

@@ -9,6 +9,7 @@ import type { Pass } from './gate.ts'
 import { watchIdle } from './idle.ts'
 import { doesNotExist, noun } from './naming.ts'
 import { type Live, Sandbox } from './sandbox.ts'
+import { stalledError, unlessStalled } from './stalled.ts'
 import { awake, notStarted } from './wake.ts'
 
 /** What is done to a sandbox: of a workspace as the table of exclusions says, of a VM likewise under its workspace's name. */
@@ -50,12 +51,15 @@ export async function enter(orchestrator: Orchestrator, kind: SandboxRow['kind']
   const rules: Exclusion = exclusions[operation]
   const found = findRow(orchestrator, kind, id)
   const sandbox = sandboxOf(orchestrator, id)
+  // Before those inside are told to leave for it.
+  if (rules.changes && sandbox.live?.stalled) throw stalledError(id)
   const pass = await admitted(sandbox, rules, new PyroError('wrong_state', `${noun(found)} '${id}' was ended by ${operation}`), signal)
   const leave = begin(orchestrator, sandbox, rules)
   try {
     const row = findRow(orchestrator, kind, id) // it may be gone since
     if (rules.wakes) await awake(orchestrator, sandbox, row, operation, { signal, progress })
-    if (rules.changes) await sandbox.checkpoint
+    // What ends the machine waits for it by itself, if the guest still answers.
+    if (rules.changes && !rules.ends && sandbox.checkpoint) await (sandbox.live ? unlessStalled(sandbox.live, id, sandbox.checkpoint) : sandbox.checkpoint)
   } catch (error) {
     leave(false)
     pass?.[Symbol.dispose]()

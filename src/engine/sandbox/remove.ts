@@ -1,10 +1,10 @@
-import { PyroError } from '../../contract/errors.ts'
 import type { SandboxRow } from '../../store/rows.ts'
 import type { CallOptions } from '../engine.ts'
 import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import { removeSandboxDirectory, sandboxFiles } from './directory.ts'
 import { enter, findRow, sandboxOf } from './enter.ts'
+import { evenWhenFull } from './reserve.ts'
 import { dropLive } from './stop.ts'
 
 /** Ends the sandbox's machine and removes all that is on record or on disk of it. Once begun it is carried through, by whoever comes next if need be. */
@@ -12,12 +12,7 @@ export async function removeSandbox(orchestrator: Orchestrator, kind: SandboxRow
   if (orchestrator.store.damagedSandboxes().includes(id)) return remove(orchestrator, id)
   using _stay = await enter(orchestrator, kind, id, 'workspace_delete', { signal })
   findRow(orchestrator, kind, id)
-  try {
-    await remove(orchestrator, id, event)
-  } catch (error) {
-    if (PyroError.from(error).code !== 'no_space') throw error
-    await orchestrator.store.withReserve(() => remove(orchestrator, id, event))
-  }
+  await evenWhenFull(orchestrator.store, () => remove(orchestrator, id, event))
 }
 
 async function remove(orchestrator: Orchestrator, id: string, event?: string): Promise<void> {

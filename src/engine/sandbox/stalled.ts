@@ -13,15 +13,16 @@ export async function spaceReturned({ paths, leaving }: Orchestrator, live: Live
   while (!leaving.aborted && !live.leaving) {
     await delay(lookEveryMs, undefined, { ref: false })
     const { bavail, bsize } = await statfs(paths.workspaces)
-    if (bavail * bsize < enoughBytes || live.paused) continue
-    try {
-      await live.machine.resume()
-      live.stalled = false
-    } catch {
-      // it has ended, which is seen elsewhere
-    }
-    return
+    if (bavail * bsize < enoughBytes) continue
+    live.stalled = false // before it goes on: it may have to stop again at once
+    return live.machine.resume().catch(() => {}) // it has ended, which is seen elsewhere
   }
+}
+
+/** Waits for something that makes the guest write. Fails when the machine has to wait for space meanwhile; it goes on once there is some. */
+export async function unlessStalled<T>({ machine }: Live, id: string, work: Promise<T>): Promise<T> {
+  work.catch(() => {}) // when the disk was full first
+  return Promise.race([work, new Promise<void>((stalled) => machine.onStalled(stalled)).then(() => Promise.reject(stalledError(id)))])
 }
 
 /** What whoever needs a machine is told that waits for space. */

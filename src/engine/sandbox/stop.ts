@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SandboxRow } from '../../store/rows.ts'
+import { whileAlive } from '../../vmm/ended.ts'
 import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import type { Live, Sandbox } from './sandbox.ts'
-import { flushTimeoutMs } from './limits.ts'
+import { answerTimeoutMs, flushTimeoutMs, inTime } from './limits.ts'
+import { evenWhenFull } from './reserve.ts'
+import { stalledError, unlessStalled } from './stalled.ts'
 
 /** How long a guest that has unmounted its disk has to power itself off. */
 const powerOffMs = 10_000
@@ -13,17 +16,20 @@ export async function stopLive(orchestrator: Orchestrator, sandbox: Sandbox, sto
   const { store } = orchestrator
   const { live } = sandbox
   if (!live) return store.updateSandbox(sandbox.id, {})
+  const answers = await flush(sandbox, live)
   const intent = `stop-${live.machine.id}`
-  store.insertIntent({ id: intent, sandboxId: sandbox.id, kind: 'stop', payload: { machineId: live.machine.id, stoppedBy }, createdAt: now() })
+  await evenWhenFull(store, () => store.insertIntent({ id: intent, sandboxId: sandbox.id, kind: 'stop', payload: { machineId: live.machine.id, stoppedBy }, createdAt: now() }))
   live.leaving = true
-  const cleanStop = await shutDown(live)
+  const cleanStop = answers && (await shutDown(live))
   await dropLive(sandbox, live)
-  return store.transaction(() => {
-    store.deleteMachine(live.machine.id)
-    store.closeIntent(intent)
-    store.appendEvent(sandbox.id, { kind: 'stopped', recordedAt: now(), payload: { stopped_by: stoppedBy } })
-    return store.updateSandbox(sandbox.id, { state: 'stopped', stoppedBy, paused: false, machineId: null, cleanStop, error: cleanStop ? null : notClean })
-  })
+  return evenWhenFull(store, () =>
+    store.transaction(() => {
+      store.deleteMachine(live.machine.id)
+      store.closeIntent(intent)
+      store.appendEvent(sandbox.id, { kind: 'stopped', recordedAt: now(), payload: { stopped_by: stoppedBy } })
+      return store.updateSandbox(sandbox.id, { state: 'stopped', stoppedBy, paused: false, machineId: null, cleanStop, error: cleanStop ? null : notClean })
+    }),
+  )
 }
 
 const notClean = 'the guest did not unmount its disk when it was stopped: what it had not flushed since the last checkpoint is lost'
@@ -37,11 +43,29 @@ export async function dropLive(sandbox: Sandbox, live: Live): Promise<void> {
   sandbox.live = undefined
 }
 
+/** Has the guest write what it holds; false when it does not answer. One that has to wait for room is not ended: that would cost what it holds. */
+async function flush(sandbox: Sandbox, live: Live): Promise<boolean> {
+  const { id } = sandbox
+  if (live.vmm === 'host') return true
+  if (live.stalled) throw stalledError(id)
+  try {
+    if (live.paused) await inTime(live.machine.resume())
+    live.paused = false
+    const { agent } = await live.link.guest()
+    await agent.ping({}, { timeoutMs: answerTimeoutMs }) // one that does not hear us is not waited for as one that writes
+    await unlessStalled(live, id, Promise.resolve(sandbox.checkpoint))
+    await whileAlive(live.machine, unlessStalled(live, id, agent.sync({}, { timeoutMs: flushTimeoutMs })))
+    return true
+  } catch {
+    if (live.stalled) throw stalledError(id)
+    return false
+  }
+}
+
 /** Whether the guest says that its disk is unmounted. */
-async function shutDown({ machine, link, paused, vmm }: Live): Promise<boolean> {
+async function shutDown({ machine, link, vmm }: Live): Promise<boolean> {
   if (vmm === 'host') return true
   try {
-    if (paused) await machine.resume()
     const { agent } = await link.guest()
     await Promise.race([agent.shutdown({}, { timeoutMs: flushTimeoutMs }), machine.ended.then(() => Promise.reject(new Error('it ended')))])
   } catch {

@@ -5,9 +5,10 @@ import { whileAlive } from '../../vmm/ended.ts'
 import type { CallOptions } from '../engine.ts'
 import { setClock } from '../machine/attach.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
+import { inTime } from './limits.ts'
 import { noun } from './naming.ts'
 import type { Live, Sandbox } from './sandbox.ts'
-import { stalledError } from './stalled.ts'
+import { stalledError, unlessStalled } from './stalled.ts'
 import { restart } from './restart.ts'
 
 /** Those that nobody stopped on purpose start again by themselves when they are needed. */
@@ -34,10 +35,10 @@ export function notStarted(row: SandboxRow, operation: string): PyroError {
 }
 
 async function resume(orchestrator: Orchestrator, sandbox: Sandbox, live: Live): Promise<Live> {
-  await live.machine.resume()
+  await inTime(live.machine.resume())
   live.paused = false
   try {
-    await whileAlive(live.machine, live.link.guest().then(setClock))
+    await whileAlive(live.machine, unlessStalled(live, sandbox.id, inTime(live.link.guest().then(setClock))))
   } catch (error) {
     throw guestError(error, 'waking it')
   }

@@ -2,6 +2,7 @@ import { endedError } from '../../vmm/ended.ts'
 import type { MachineEnd } from '../../vmm/vmm.ts'
 import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
+import { evenWhenFull } from './reserve.ts'
 import { spaceReturned } from './stalled.ts'
 import type { Live, Sandbox } from './sandbox.ts'
 
@@ -9,17 +10,21 @@ import type { Live, Sandbox } from './sandbox.ts'
 export function watch(orchestrator: Orchestrator, sandbox: Sandbox, live: Live, place: Disposable): void {
   live.machine.onStalled(() => {
     live.stalled = true
+    live.paused = false // it is not we who hold it
     void spaceReturned(orchestrator, live)
   })
-  void live.machine.ended.then((end) => {
-    place[Symbol.dispose]()
-    live.link[Symbol.dispose]()
-    if (live.leaving || sandbox.live !== live) return
-    sandbox.live = undefined
-    clearTimeout(sandbox.idleTimer)
-    died(orchestrator, sandbox.id, live.machine.id, end)
-    void live.machine[Symbol.asyncDispose]().catch(() => {}) // removes what a monitor leaves that was killed
-  })
+  void seeEnd(orchestrator, sandbox, live, place)
+}
+
+async function seeEnd(orchestrator: Orchestrator, sandbox: Sandbox, live: Live, place: Disposable): Promise<void> {
+  const end = await live.machine.ended
+  place[Symbol.dispose]()
+  live.link[Symbol.dispose]()
+  if (live.leaving || sandbox.live !== live) return
+  sandbox.live = undefined
+  clearTimeout(sandbox.idleTimer)
+  await evenWhenFull(orchestrator.store, () => died(orchestrator, sandbox.id, live.machine.id, end)).catch(() => {}) // the next owner sees it
+  await live.machine[Symbol.asyncDispose]().catch(() => {}) // removes what a monitor leaves that was killed
 }
 
 /** The machine of a started sandbox is gone, and nobody had asked for that. */

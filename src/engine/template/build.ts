@@ -16,6 +16,8 @@ import { findTemplate, manifestOf, type Template, type TemplateSource, templateA
 
 /** Cold boot under emulation on a busy host takes a tenth of this. */
 const bootTimeoutMs = 60_000
+/** A few processes and mounts take seconds, also under emulation. */
+const prepareTimeoutMs = 120_000
 const clockTries = 3
 /** For how long the guest is left alone before it is suspended, so that forks do not resume amid unfinished work. */
 const settleMs = 150
@@ -104,11 +106,14 @@ async function prepareGuest(machine: Machine, signal?: AbortSignal): Promise<num
 }
 
 async function prepare(guest: Guest): Promise<void> {
-  await guest.agent.prepare({
-    environmentDevice: guestDevices.environment,
-    diskDevice: guestDevices.disk,
-    warmUp: [['/bin/true'], ['/bin/sh', '-lc', ':'], ['/bin/cat', '/dev/null'], ['/bin/ls', '/']].map((argv) => ({ argv })),
-  })
+  await guest.agent.prepare(
+    {
+      environmentDevice: guestDevices.environment,
+      diskDevice: guestDevices.disk,
+      warmUp: [['/bin/true'], ['/bin/sh', '-lc', ':'], ['/bin/cat', '/dev/null'], ['/bin/ls', '/']].map((argv) => ({ argv })),
+    },
+    { timeoutMs: prepareTimeoutMs },
+  )
 }
 
 /** The blank disk is 64 GiB of hole with a few blocks in it, which Node's copyFile would write out. */

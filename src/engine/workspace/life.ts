@@ -3,6 +3,7 @@ import { deleteWorkspace as deleteOperation, startWorkspace as startOperation, s
 import type { Handler } from '../handler.ts'
 import { enter } from '../sandbox/enter.ts'
 import { removeSandbox } from '../sandbox/remove.ts'
+import { evenWhenFull } from '../sandbox/reserve.ts'
 import { stopLive } from '../sandbox/stop.ts'
 import { workspacePayload } from './payload.ts'
 
@@ -12,7 +13,7 @@ export const stopWorkspace: Handler<'workspace_stop'> = async (orchestrator, inp
   const used = stay.used()
   await stopLive(orchestrator, stay.sandbox, 'user')
   // One that memory pressure had stopped stays stopped now, too.
-  return workspacePayload(orchestrator, orchestrator.store.updateSandbox(id, { ...used, stoppedBy: 'user' }))
+  return workspacePayload(orchestrator, await evenWhenFull(orchestrator.store, () => orchestrator.store.updateSandbox(id, { ...used, stoppedBy: 'user' })))
 }
 
 export const startWorkspace: Handler<'workspace_start'> = async (orchestrator, input, { signal, progress }) => {

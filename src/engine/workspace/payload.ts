@@ -40,7 +40,7 @@ export function workspacePayload(orchestrator: Orchestrator, row: SandboxRow): W
     last_reset_at: row.lastResetAt,
     service_count: 0,
     running_service_count: 0,
-    metadata: metadata(row),
+    metadata: metadata(row, orchestrator.sandboxes.get(row.id)?.live?.stalled ?? false),
   }
 }
 
@@ -78,12 +78,13 @@ function expiry({ sandboxes }: Orchestrator, { id, expiresAt, ttlSeconds }: Sand
   return sandboxes.get(id)?.uses ? Math.max(expiresAt, now() + ttlSeconds) : expiresAt
 }
 
-function metadata({ vmm, environmentDigest, environmentVersion, paused, stoppedBy, error, checkpoint, cleanStop, state }: SandboxRow): Record<string, string> {
+function metadata({ vmm, environmentDigest, environmentVersion, paused, stoppedBy, error, checkpoint, cleanStop, state }: SandboxRow, stalled: boolean): Record<string, string> {
   const facts: Record<string, string | null | false> = {
     vmm,
     environment_digest: environmentDigest,
     environment_version: environmentVersion,
     paused: paused && 'true',
+    waits_for_space: stalled && 'true',
     stopped_by: stoppedBy,
     error,
     last_checkpoint: checkpoint > 0 && String(checkpoint),

@@ -73,7 +73,7 @@ export function chaosClient({ name, caller, ledger, random }: Making): Client {
       'workspace_exec',
       { workspace_id: known.id, command, timeout_seconds: 60 },
       {
-        onStarted: ({ sequence }) => void known.begun.add(sequence),
+        onStarted: ({ sequence }) => void known.begun.set(sequence, ledger.dangers(known)),
         ...(streamed && {
           onOutput: (stream, data) => {
             if (stream === 'stdout') told((text += Buffer.from(data).toString()))
@@ -85,15 +85,17 @@ export function chaosClient({ name, caller, ledger, random }: Making): Client {
     const stdout = streamed ? text : result.stdout
     told(stdout)
     known.answered.set(result.sequence, result)
-    if (result.exit_code !== exit || !(streamed ? whole === stdout : whole.endsWith(stdout))) {
-      ledger.faults.push(`${name}: ${command} was answered by ${result.exit_code} and ${JSON.stringify(stdout)}`)
-    }
-    if (how === 'exec_unflushed' && losses === ledger.losses) for (const file of files) known.unflushed.add(file)
+    if (losses !== ledger.losses) return // on a full disk its output is not kept
+    const isWhole = result.exit_code === exit && (streamed ? whole === stdout : whole.endsWith(stdout))
+    // A daemon that comes back behind a stop finds a command that was ended.
+    if (!isWhole && result.exit_code !== 137) ledger.faults.push(`${name}: ${command} was answered by ${result.exit_code} and ${JSON.stringify(stdout)}`)
+    if (isWhole && how === 'exec_unflushed') for (const file of files) known.unflushed.add(file)
   }
 
   async function stop(known: Known): Promise<void> {
     const before = [...known.unflushed]
     const { losses } = ledger
+    known.stops += 1
     const { metadata } = await caller.call('workspace_stop', { workspace_id: known.id })
     if (losses !== ledger.losses) return
     if (metadata['error']?.includes('did not unmount')) ledger.faults.push(`${name}: the stop of ${known.id} was not clean, though nothing had been killed`)

@@ -74,7 +74,11 @@ async function asTold({ ledger, orchestrator: { store }, call }: Inspector, know
   const { entries: logged } = await call('workspace_logs', { workspace_id: id })
   assert.deepEqual(logged.map(({ sequence }) => sequence), logged.map((_, i) => i + 1))
   assert.equal(new Set(logged.map(({ command }) => command)).size, logged.length, 'no command is twice in the logs')
-  for (const sequence of known.begun) assert.ok(logged.some((entry) => entry.sequence === sequence), `command ${sequence} of ${id} had begun and is not in the logs`)
+  for (const [sequence, dangers] of known.begun) {
+    const entry = logged.find((each) => each.sequence === sequence)
+    assert.ok(entry, `command ${sequence} of ${id} had begun and is not in the logs`)
+    if (ledger.isSafe(known, dangers)) assert.equal(entry.state, 'ended', `command ${sequence} of ${id} is ${entry.state}, and nothing but daemons was killed`)
+  }
   for (const entry of logged.filter(({ command }) => !command.startsWith(ours))) {
     isWhole(entry)
     if (!entry.command.includes('; :; ')) for (const file of entry.stdout.split('\n').slice(0, -1)) known.kept.add(file)

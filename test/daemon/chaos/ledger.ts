@@ -14,8 +14,10 @@ export interface Known {
   unflushed: Set<string>
   /** Commands that were answered, by their number. */
   answered: Map<number, Executed>
-  /** Numbers of the commands that are known to have begun. */
-  begun: Set<number>
+  /** Commands that are known to have begun, by their number, and what could have cost them their machine by then. */
+  begun: Map<number, string>
+  /** How often it was to be stopped. */
+  stops: number
   /** What each label may be: what was answered last, and what was asked for since. */
   labels: Map<string, Set<string>>
 }
@@ -23,6 +25,8 @@ export interface Known {
 /** What all clients know together. */
 export class Ledger {
   readonly #known = new Map<string, Known>()
+  #round = 0
+  #calm = false
   /** Raised with everything that can cost what was not flushed. */
   losses = 0
   /** Failures that are none of those to be expected, and the like. */
@@ -30,7 +34,7 @@ export class Ledger {
 
   known(id: string): Known {
     let known = this.#known.get(id)
-    if (!known) this.#known.set(id, (known = { id, presence: 'there', kept: new Set(), unflushed: new Set(), answered: new Map(), begun: new Set(), labels: new Map() }))
+    if (!known) this.#known.set(id, (known = { id, presence: 'there', kept: new Set(), unflushed: new Set(), answered: new Map(), begun: new Map(), stops: 0, labels: new Map() }))
     return known
   }
 
@@ -41,6 +45,22 @@ export class Ledger {
   /** Those that operations are tried on. */
   present(): Known[] {
     return this.all().filter(({ presence }) => presence === 'there')
+  }
+
+  /** Nothing but daemons is killed in this round. */
+  begin({ calm }: { calm: boolean }): void {
+    this.#round += 1
+    this.#calm = calm
+  }
+
+  /** What can have cost a command its machine by now. */
+  dangers({ stops }: Known): string {
+    return `round ${this.#round}, ${stops} stops`
+  }
+
+  /** Whether nothing since then can have cost a command its machine. */
+  isSafe(known: Known, dangers: string): boolean {
+    return this.#calm && dangers === this.dangers(known)
   }
 
   /** A machine dies, or a disk is full under it. */
