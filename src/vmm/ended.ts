@@ -13,15 +13,47 @@ export function endedError({ code, signal, console }: MachineEnd): PyroError {
   })
 }
 
+/** How long the end of a VMM may take to be known after its link broke. */
+const newsMs = 200
+
 /** Waits for something the guest does; when the VMM dies meanwhile, fails with its last words. */
 export async function whileAlive<T>(machine: Pick<Machine, 'ended'>, work: Promise<T>): Promise<T> {
-  const died = machine.ended.then((end) => endedError(end))
+  const died = Promise.withResolvers<never>()
+  died.promise.catch(() => {})
+  const forget = onEnd(machine, (end) => died.reject(endedError(end)))
   try {
-    return await Promise.race([work, died.then((error) => Promise.reject(error))])
+    return await Promise.race([work, died.promise])
   } catch (error) {
     work.catch(() => {}) // when the machine's end came first
     if (!(error instanceof PyroError) || error.code !== 'guest_unresponsive') throw error
     // The link breaks a moment before the VMM's end is known.
-    throw await Promise.race([died, new Promise((none) => setTimeout(() => none(error), 200))])
+    throw await Promise.race([died.promise.catch((end: unknown) => end), new Promise((none) => setTimeout(() => none(error), newsMs))])
+  } finally {
+    forget()
   }
+}
+
+interface Mourners {
+  end: MachineEnd | undefined
+  listeners: Set<(end: MachineEnd) => void>
+}
+
+/** Those who wait for the end of each machine. A promise keeps all that ever waited for it, and a machine may live for months. */
+const mourners = new WeakMap<Promise<MachineEnd>, Mourners>()
+
+function onEnd({ ended }: Pick<Machine, 'ended'>, listener: (end: MachineEnd) => void): () => void {
+  const known = mourners.get(ended) ?? watch(ended)
+  if (known.end) listener(known.end)
+  known.listeners.add(listener)
+  return () => known.listeners.delete(listener)
+}
+
+function watch(ended: Promise<MachineEnd>): Mourners {
+  const waiting: Mourners = { end: undefined, listeners: new Set() }
+  mourners.set(ended, waiting)
+  void ended.then((end) => {
+    waiting.end = end
+    for (const listener of waiting.listeners) listener(end)
+  })
+  return waiting
 }

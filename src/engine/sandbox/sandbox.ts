@@ -15,6 +15,8 @@ export interface Live {
   paused: boolean
   /** The host's disk is full under it: it waits for space. */
   stalled: boolean
+  /** Those who want to know when that happens. */
+  readonly stallListeners: Set<() => void>
   /** We are ending it, or let go of it: its end is no news. */
   leaving: boolean
   /** We let go of it, and it goes on. */

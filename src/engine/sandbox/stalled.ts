@@ -20,9 +20,17 @@ export async function spaceReturned({ paths, leaving }: Orchestrator, live: Live
 }
 
 /** Waits for something that makes the guest write. Fails when the machine has to wait for space meanwhile; it goes on once there is some. */
-export async function unlessStalled<T>({ machine }: Live, id: string, work: Promise<T>): Promise<T> {
+export async function unlessStalled<T>(live: Live, id: string, work: Promise<T>): Promise<T> {
+  const full = Promise.withResolvers<never>()
+  const tell = () => full.reject(stalledError(id))
+  live.stallListeners.add(tell)
+  if (live.stalled) tell()
   work.catch(() => {}) // when the disk was full first
-  return Promise.race([work, new Promise<void>((stalled) => machine.onStalled(stalled)).then(() => Promise.reject(stalledError(id)))])
+  try {
+    return await Promise.race([work, full.promise])
+  } finally {
+    live.stallListeners.delete(tell)
+  }
 }
 
 /** What whoever needs a machine is told that waits for space. */

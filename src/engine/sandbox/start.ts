@@ -91,7 +91,7 @@ export function lastingOf(row: Pick<SandboxRow, 'id' | 'ttlSeconds'>, { disk, lo
 
 /** Makes a machine that answers the sandbox's own. */
 export function adoptLive(orchestrator: Orchestrator, sandbox: Sandbox, { machine, guest, vmm, variables }: Pick<LiveMachine, 'machine' | 'vmm' | 'variables'> & Partial<Pick<LiveMachine, 'guest'>>, place: Disposable, paused = false): Live {
-  const live: Live = { machine, link: openLink(machine, guest), vmm: vmm.name, variables, paused, stalled: false, leaving: false, released: false }
+  const live: Live = { machine, link: openLink(machine, guest), vmm: vmm.name, variables, paused, stalled: false, stallListeners: new Set(), leaving: false, released: false }
   sandbox.live = live
   watch(orchestrator, sandbox, live, place)
   return live

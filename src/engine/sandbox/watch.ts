@@ -11,6 +11,7 @@ export function watch(orchestrator: Orchestrator, sandbox: Sandbox, live: Live, 
   live.machine.onStalled(() => {
     live.stalled = true
     live.paused = false // it is not we who hold it
+    for (const listener of live.stallListeners) listener()
     void spaceReturned(orchestrator, live)
   })
   void seeEnd(orchestrator, sandbox, live, place)

@@ -103,6 +103,7 @@ function isWhole({ command, state, exit_code, stdout, stderr, stdout_truncated, 
 /** It runs a command, started first if need be, and has every file that it was to keep. */
 async function works({ home, orchestrator: { store }, call }: Inspector, { id, kept }: Known): Promise<void> {
   assert.ok(existsSync(sandboxFiles(home.engine.paths, id).disk), `${id} has no disk`)
+  await until(`${id} to go on`, async () => (await call('workspace_status', { workspace_id: id })).metadata['waits_for_space'] === undefined)
   if (store.sandbox(id)?.state !== 'started') await call('workspace_start', { workspace_id: id })
   const command = 'while read f; do read c <$f && [ "$c" = "$f" ] || echo "$f"; done; rm -rf .checked; mkdir .checked && echo works >&2'
   async function* names() {
