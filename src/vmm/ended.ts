@@ -51,9 +51,10 @@ function onEnd({ ended }: Pick<Machine, 'ended'>, listener: (end: MachineEnd) =>
 function watch(ended: Promise<MachineEnd>): Mourners {
   const waiting: Mourners = { end: undefined, listeners: new Set() }
   mourners.set(ended, waiting)
-  void ended.then((end) => {
+  const tell = (end: MachineEnd) => {
     waiting.end = end
     for (const listener of waiting.listeners) listener(end)
-  })
+  }
+  void ended.then(tell)
   return waiting
 }

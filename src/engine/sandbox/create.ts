@@ -9,6 +9,7 @@ import { whileAlive } from '../../vmm/ended.ts'
 import type { Orchestrator, WarmFork } from '../orchestrator/orchestrator.ts'
 import type { Seed } from '../seed/seed.ts'
 import { watchIdle } from './idle.ts'
+import { intend } from './intent.ts'
 import { makeSandboxDirectory, pin, removeSandboxDirectory, sandboxFiles } from './directory.ts'
 import { sandboxOf } from './enter.ts'
 import { newSandboxId } from './naming.ts'
@@ -35,7 +36,7 @@ export async function createSandbox(orchestrator: Orchestrator, { row: draft, gr
   let live: Live | undefined
   using _alone = await sandbox.gate.enterAlone()
   try {
-    store.insertIntent({ id: intent, sandboxId: row.id, kind: 'create', payload: {}, createdAt: now() })
+    intend(store, { id: intent, sandboxId: row.id, kind: 'create', payload: {} })
     await makeSandboxDirectory(files)
     if (!warm && !('reason' in ground)) await pin(ground.environment.rootfsImage, files.environment)
     const seedImage = seed && (await pin(seed.path, files.seed))

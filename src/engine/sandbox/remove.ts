@@ -4,6 +4,7 @@ import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import { removeSandboxDirectory, sandboxFiles } from './directory.ts'
 import { enter, findRow, sandboxOf } from './enter.ts'
+import { intend } from './intent.ts'
 import { evenWhenFull } from './reserve.ts'
 import { dropLive } from './stop.ts'
 
@@ -17,7 +18,7 @@ export async function removeSandbox(orchestrator: Orchestrator, kind: SandboxRow
 
 async function remove(orchestrator: Orchestrator, id: string, event?: string): Promise<void> {
   const { store, sandboxes } = orchestrator
-  store.insertIntent({ id: intentOf(id), sandboxId: id, kind: 'delete', payload: {}, createdAt: now() })
+  intend(store, { id: intentOf(id), sandboxId: id, kind: 'delete', payload: {} })
   const sandbox = sandboxOf(orchestrator, id)
   if (sandbox.live) await dropLive(sandbox, sandbox.live)
   await finishRemoval(orchestrator, id, event)

@@ -5,6 +5,7 @@ import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import type { Live, Sandbox } from './sandbox.ts'
 import { answerTimeoutMs, flushTimeoutMs, inTime } from './limits.ts'
+import { intend } from './intent.ts'
 import { evenWhenFull } from './reserve.ts'
 import { stalledError, unlessStalled } from './stalled.ts'
 
@@ -18,7 +19,7 @@ export async function stopLive(orchestrator: Orchestrator, sandbox: Sandbox, sto
   if (!live) return store.updateSandbox(sandbox.id, {})
   const answers = await flush(sandbox, live)
   const intent = `stop-${live.machine.id}`
-  await evenWhenFull(store, () => store.insertIntent({ id: intent, sandboxId: sandbox.id, kind: 'stop', payload: { machineId: live.machine.id, stoppedBy }, createdAt: now() }))
+  await evenWhenFull(store, () => intend(store, { id: intent, sandboxId: sandbox.id, kind: 'stop', payload: { machineId: live.machine.id, stoppedBy } }))
   live.leaving = true
   const cleanStop = answers && (await shutDown(live))
   await dropLive(sandbox, live)

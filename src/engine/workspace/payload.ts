@@ -68,7 +68,7 @@ export function commandPayload(row: CommandRow): NonNullable<LastCommand> {
     command: row.command,
     cwd: row.cwd,
     exit_code: row.exitCode,
-    duration_ms: row.durationMs,
+    duration_ms: row.state === 'running' ? Math.max(0, Math.round((now() - row.recordedAt) * 1000)) : row.durationMs,
     execution_mode: row.executionMode as Workspace['execution_mode'],
   }
 }
