@@ -36,3 +36,14 @@ export const vmDelete = z.object({
   deleted: z.literal(true),
   reason: z.enum(['explicit_delete', 'post_exec_cleanup', 'run_vm_error_cleanup']),
 })
+
+/** What results hold of a command's output. */
+export const capturedOutput = {
+  stdout: z.string(),
+  stderr: z.string(),
+  /** Bytes that the command wrote; more than `stdout` holds when `stdout_truncated`. */
+  stdout_bytes: z.int(),
+  stderr_bytes: z.int(),
+  stdout_truncated: z.boolean(),
+  stderr_truncated: z.boolean(),
+}

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { allowHostCompat, command, environmentName, executionMode, memMib, network, timeoutSeconds, ttlSeconds, vcpuCount, vmDelete } from './fields.ts'
+import { allowHostCompat, capturedOutput, command, environmentName, executionMode, memMib, network, timeoutSeconds, ttlSeconds, vcpuCount, vmDelete } from './fields.ts'
 import { operation } from './operation.ts'
 
 /** What a result keeps of each stream; the CLI's human mode passes on every byte. */
@@ -28,13 +28,7 @@ export const run = operation({
     environment: z.string(),
     environment_version: z.string().nullable(),
     command: z.string(),
-    stdout: z.string(),
-    stderr: z.string(),
-    /** Bytes that the command wrote; more than `stdout` holds when `stdout_truncated`. */
-    stdout_bytes: z.int(),
-    stderr_bytes: z.int(),
-    stdout_truncated: z.boolean(),
-    stderr_truncated: z.boolean(),
+    ...capturedOutput,
     exit_code: z.int(),
     timed_out: z.boolean(),
     duration_ms: z.int(),

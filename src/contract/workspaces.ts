@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { allowHostCompat, command, environmentName, executionMode, memMib, timeoutSeconds, ttlSeconds, vcpuCount } from './fields.ts'
+import { allowHostCompat, capturedOutput, command, environmentName, executionMode, memMib, timeoutSeconds, ttlSeconds, vcpuCount } from './fields.ts'
 import { operation } from './operation.ts'
 import { clearLabels, environmentVariables, labels, networkPolicy, workspaceId, workspaceName, workspacePath } from './sandbox-fields.ts'
 
@@ -122,12 +122,7 @@ const commandResult = z.object({
   environment: z.string(),
   environment_version: z.string().nullable(),
   command: z.string(),
-  stdout: z.string(),
-  stderr: z.string(),
-  stdout_bytes: z.int(),
-  stderr_bytes: z.int(),
-  stdout_truncated: z.boolean(),
-  stderr_truncated: z.boolean(),
+  ...capturedOutput,
   exit_code: z.int(),
   timed_out: z.boolean(),
   duration_ms: z.int(),
@@ -165,13 +160,7 @@ const logEntry = lastCommand.extend({
   stdout_file: z.string(),
   stderr_file: z.string(),
   recorded_at: time,
-  stdout: z.string(),
-  stderr: z.string(),
-  stdout_bytes: z.int(),
-  stderr_bytes: z.int(),
-  /** There is more than `stdout` holds, before or after it. */
-  stdout_truncated: z.boolean(),
-  stderr_truncated: z.boolean(),
+  ...capturedOutput,
 })
 
 export const logsWorkspace = operation({

@@ -2,7 +2,7 @@ import { PyroError } from '../contract/errors.ts'
 import { parseInput, type InputOf, type OutputOf } from '../contract/operation.ts'
 import { capturedBytes, run } from '../contract/run.ts'
 import type { CallOptions, Engine } from './engine.ts'
-import { Capture } from './machine/capture.ts'
+import { Capture, capturedFields } from './machine/capture.ts'
 import { exec } from './machine/exec.ts'
 import { launchMachine } from './machine/launch.ts'
 import { removeLeftovers } from './machine/leftovers.ts'
@@ -63,12 +63,7 @@ export async function runInVm(engine: Engine, input: InputOf<typeof run>, { onOu
     environment: options.environment,
     environment_version: machine.environment?.version ?? null,
     command: options.command,
-    stdout: captures.stdout.text(),
-    stderr: captures.stderr.text(),
-    stdout_bytes: captures.stdout.bytes,
-    stderr_bytes: captures.stderr.bytes,
-    stdout_truncated: captures.stdout.truncated,
-    stderr_truncated: captures.stderr.truncated,
+    ...capturedFields(captures),
     exit_code: end.exitCode,
     timed_out: end.timedOut,
     duration_ms: Math.round(end.durationUs / 1000),

@@ -30,3 +30,15 @@ export class Capture {
     return this.truncated ? text.replace(/\uFFFD$/, '') : text // a character cut in two by the limit
   }
 }
+
+/** The fields of a result that hold a command's output. */
+export function capturedFields({ stdout, stderr }: Record<'stdout' | 'stderr', Capture>) {
+  return {
+    stdout: stdout.text(),
+    stderr: stderr.text(),
+    stdout_bytes: stdout.bytes,
+    stderr_bytes: stderr.bytes,
+    stdout_truncated: stdout.truncated,
+    stderr_truncated: stderr.truncated,
+  }
+}

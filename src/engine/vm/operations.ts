@@ -4,6 +4,7 @@ import * as operations from '../../contract/vms.ts'
 import { now } from '../clock.ts'
 import { findEntry } from '../environment/catalogue.ts'
 import type { Handler } from '../handler.ts'
+import { capturedFields } from '../machine/capture.ts'
 import { workspacePath } from '../machine/variables.ts'
 import { runCommand } from '../sandbox/command.ts'
 import { newDraft } from '../sandbox/draft.ts'
@@ -59,12 +60,7 @@ export const execVm: Handler<'vm_exec'> = async (orchestrator, input, { signal, 
     environment: vm.environment,
     environment_version: vm.environmentVersion,
     command: row.command,
-    stdout: stdout.text(),
-    stderr: stderr.text(),
-    stdout_bytes: stdout.bytes,
-    stderr_bytes: stderr.bytes,
-    stdout_truncated: stdout.truncated,
-    stderr_truncated: stderr.truncated,
+    ...capturedFields({ stdout, stderr }),
     exit_code: end.exitCode,
     timed_out: end.timedOut,
     duration_ms: Math.round(end.durationUs / 1000),

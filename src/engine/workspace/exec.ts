@@ -1,7 +1,7 @@
 import { parseInput } from '../../contract/operation.ts'
 import { execWorkspace as execOperation, followWorkspace as followOperation } from '../../contract/workspaces.ts'
 import type { SandboxRow } from '../../store/rows.ts'
-import type { Capture } from '../machine/capture.ts'
+import { type Capture, capturedFields } from '../machine/capture.ts'
 import type { Handler } from '../handler.ts'
 import { runCommand } from '../sandbox/command.ts'
 import { enter } from '../sandbox/enter.ts'
@@ -51,11 +51,6 @@ function about({ id, environment, environmentVersion, executionMode }: SandboxRo
     environment,
     environment_version: environmentVersion,
     execution_mode: executionMode as 'guest_vsock',
-    stdout: stdout.text(),
-    stderr: stderr.text(),
-    stdout_bytes: stdout.bytes,
-    stderr_bytes: stderr.bytes,
-    stdout_truncated: stdout.truncated,
-    stderr_truncated: stderr.truncated,
+    ...capturedFields({ stdout, stderr }),
   }
 }
