@@ -86,8 +86,11 @@ func TestADetachedMachineOutlivesItsOwnerAndIsFoundAgain(t *testing.T) {
 		if event["pid"] == 0.0 || event["descriptors"].(map[string]any)["control"] != 3.0 {
 			t.Errorf("%v", event)
 		}
-		c.send(object{"command": "console"})
-		c.want("console")
+		// The VMM may not have come to say anything yet.
+		for said := any(""); said != "said\n"; {
+			c.send(object{"command": "console"})
+			said = c.want("console")["console"]
+		}
 		c.conn.Close()
 	}
 	c := dial(t, spec)
