@@ -52,6 +52,13 @@ export async function followCommand(
   }
   const row = find()
   if (!row) throw doesNotExist('workspace', id)
-  if (row.state === 'lost') throw new PyroError('vmm_exited', `the machine of workspace '${id}' ended while command ${sequence} was running`, { hint: `pyro workspace logs ${id} --sequence ${sequence} shows what it wrote` })
+  if (row.state === 'lost') throw lost(row, sandboxes.get(id)?.live?.machine.id === row.machineId)
   return { row, ...captures }
+}
+
+function lost({ sandboxId: id, sequence }: CommandRow, machineLives: boolean): PyroError {
+  const hint = `pyro workspace logs ${id} --sequence ${sequence} shows what it wrote`
+  return machineLives
+    ? new PyroError('daemon_failed', `the daemon ended as it began command ${sequence} of workspace '${id}', which may not have run`, { hint })
+    : new PyroError('vmm_exited', `the machine of workspace '${id}' ended while command ${sequence} was running`, { hint })
 }

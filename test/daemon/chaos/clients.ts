@@ -96,7 +96,7 @@ export function chaosClient({ name, caller, ledger, random }: Making): Client {
     const before = [...known.unflushed]
     const { losses } = ledger
     known.stops += 1
-    const { metadata } = await caller.call('workspace_stop', { workspace_id: known.id })
+    const { metadata } = await caller.call('workspace_stop', { workspace_id: known.id }).finally(() => (known.stops += 1))
     if (losses !== ledger.losses) return
     if (metadata['error']?.includes('did not unmount')) ledger.faults.push(`${name}: the stop of ${known.id} was not clean, though nothing had been killed`)
     for (const file of before) known.kept.add(file)

@@ -16,8 +16,10 @@ export interface Known {
   answered: Map<number, Executed>
   /** Commands that are known to have begun, by their number, and what could have cost them their machine by then. */
   begun: Map<number, string>
-  /** How often it was to be stopped. */
+  /** Rises when a stop is asked for and when it is over. */
   stops: number
+  /** Marks of the commands that were lost, although their machine lives: they have never begun. */
+  neverBegun: Set<string>
   /** What each label may be: what was answered last, and what was asked for since. */
   labels: Map<string, Set<string>>
 }
@@ -34,7 +36,7 @@ export class Ledger {
 
   known(id: string): Known {
     let known = this.#known.get(id)
-    if (!known) this.#known.set(id, (known = { id, presence: 'there', kept: new Set(), unflushed: new Set(), answered: new Map(), begun: new Map(), stops: 0, labels: new Map() }))
+    if (!known) this.#known.set(id, (known = { id, presence: 'there', kept: new Set(), unflushed: new Set(), answered: new Map(), begun: new Map(), stops: 0, neverBegun: new Set(), labels: new Map() }))
     return known
   }
 
