@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,11 +131,12 @@ func TestOnlyRegularFilesAreReadAndReplaced(t *testing.T) {
 // leavingHost lets a client go while its channel stays open.
 type leavingHost struct {
 	net.Conn
-	left chan struct{}
+	left  chan struct{}
+	leave sync.Once
 }
 
 func (h *leavingHost) Close() error {
-	close(h.left)
+	h.leave.Do(func() { close(h.left) })
 	return nil
 }
 
@@ -147,7 +149,7 @@ func TestAWriteThatIsCutChangesNothing(t *testing.T) {
 	defer conn.Close()
 	shaken, err := channeltest.Shake(conn)
 	must(t, err)
-	leaving := &leavingHost{shaken, make(chan struct{})}
+	leaving := &leavingHost{Conn: shaken, left: make(chan struct{})}
 	g.AgentClient, err = channeltest.Client(leaving)
 	must(t, err)
 	stream, err := g.WriteFile(g.context)
