@@ -89,12 +89,13 @@ const watchedMs = 8000
 const allowedDrift = 0.005
 
 verifies('fork.clock-rate', 'over seconds the clocks of guest and host keep the same rate', async () => {
-  const readings: { host: number; guest: number }[] = []
+  const readings: { host: number; guest: number; took: number }[] = []
   const read = async () => {
     const sent = performance.now()
     const { realtimeNs, monotonicNs } = await one.guest.agent.ping({})
-    const host = performance.timeOrigin + (sent + performance.now()) / 2
-    readings.push({ host, guest: Number(monotonicNs) / 1e6 })
+    const took = performance.now() - sent
+    const host = performance.timeOrigin + sent + took / 2
+    readings.push({ host, guest: Number(monotonicNs) / 1e6, took })
     return Number(realtimeNs) / 1e6 - host
   }
   const before = await read()
@@ -103,7 +104,9 @@ verifies('fork.clock-rate', 'over seconds the clocks of guest and host keep the 
     const now = await read()
     return performance.now() - from > watchedMs ? now : undefined
   })
-  const [first, last] = [readings[0], readings.at(-1)]
+  // On a busy host an answer takes its time: the quickest of each end says when the guest's clock was read.
+  const quarter = Math.ceil(readings.length / 4)
+  const [first, last] = [readings.slice(0, quarter), readings.slice(-quarter)].map((end) => end.sort((a, b) => a.took - b.took)[0])
   assert.ok(first && last)
   const rate = (last.guest - first.guest) / (last.host - first.host)
   assert.ok(Math.abs(rate - 1) < allowedDrift, `the guest's clock runs at ${rate}`)
