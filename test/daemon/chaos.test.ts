@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from '../../src/daemon/client/client.ts'
 import { stopDaemon } from '../../src/daemon/client/control.ts'
 import { daemonPid } from '../../src/daemon/client/diagnose.ts'
-import { commandLine, type Home, processesUsing, temporaryHome } from '../behaviours/home.ts'
+import { commandLine, type Home, processesUsing, temporaryHome, until } from '../behaviours/home.ts'
 import { verifies } from '../behaviours/promises.ts'
 import { chaosClient } from './chaos/clients.ts'
 import { inspect } from './chaos/inspect.ts'
@@ -35,7 +35,7 @@ verifies(['chaos.kept', 'chaos.whole', 'chaos.orphans'], `${operations} operatio
   const scene: Scene = { home, disk: small?.disk, ledger: new Ledger(), random: randomFrom(seed) }
   home.machines.defer(async () => {
     scene.disk?.free()
-    await stopDaemon(home.engine.paths, home.env, { machines: true, force: true })
+    await until('every machine to stop', () => stopDaemon(home.engine.paths, home.env, { machines: true, force: true }).catch(() => false)) // one may wait for room still
   })
   const callers = Array.from({ length: clients }, () => home.machines.use(createClient(home.engine.paths, home.env)))
   const working = callers.map((caller, i) => chaosClient({ name: `c${i}`, caller, ledger: scene.ledger, random: randomFrom(seed + i + 1) }))

@@ -18,7 +18,7 @@ function home() {
   const { paths } = made.engine
   made.machines.defer(async () => {
     made.disk.free()
-    await stopDaemon(paths, made.env, { machines: true, force: true })
+    await until('every machine to stop', () => stopDaemon(paths, made.env, { machines: true, force: true }).catch(() => false)) // one may wait for room still
   })
   const client = made.machines.use(createClient(paths, made.env))
   return {
