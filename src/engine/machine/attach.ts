@@ -2,9 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { Guest } from '../../guest/client.ts'
 import { whileAlive } from '../../vmm/ended.ts'
 import type { Machine, VmmName } from '../../vmm/vmm.ts'
+import { answerTimeoutMs } from './link.ts'
 
-/** A fork answers in a fraction of a second; a host with no time to spare gets this much. */
-const answerTimeoutMs = 30_000
 /** What a crash left on a disk is replayed when it is attached. */
 const attachTimeoutMs = 120_000
 

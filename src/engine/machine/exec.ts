@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PyroError } from '../../contract/errors.ts'
 import { type Guest, guestError } from '../../guest/client.ts'
 import { type ExecEvent, OutputStream } from '../../guest/gen/pyro/agent/v1/agent_pb.ts'
+import { longestTimerMs } from '../clock.ts'
 import type { GuestLink } from './link.ts'
 
 /** Receives every byte in order, each stream apart. The guest's process is held while a promise is pending. */
@@ -200,7 +201,7 @@ async function attended(
   }
   if (timeoutMs > 0) {
     const overtime = () => giveUp(new PyroError('guest_unresponsive', `the guest did not end a command within ${Math.round((timeoutMs + overtimeMs) / 1000)} s`))
-    timers.push(setTimeout(overtime, Math.min(timeoutMs + overtimeMs, 2 ** 31 - 1)))
+    timers.push(setTimeout(overtime, Math.min(timeoutMs + overtimeMs, longestTimerMs)))
   }
   signal?.addEventListener('abort', abort)
   try {

@@ -3,7 +3,7 @@ import type { Guest } from '../../guest/client.ts'
 import type { Machine } from '../../vmm/vmm.ts'
 
 /** A machine that answers does so in milliseconds; a host with no time to spare gets this much. */
-const answerTimeoutMs = 30_000
+export const answerTimeoutMs = 30_000
 
 /**
  * The way to a machine's agent. The port takes one client at a time, so
@@ -13,7 +13,8 @@ export interface GuestLink extends Disposable {
   guest(): Promise<Guest>
 }
 
-async function reach(machine: Pick<Machine, 'dialControl'>): Promise<Guest> {
+/** A fresh connection to the agent of a machine. */
+export async function reach(machine: Pick<Machine, 'dialControl'>): Promise<Guest> {
   const { reachGuest } = await import('../../guest/reach.ts')
   return reachGuest(() => machine.dialControl(), { timeoutMs: answerTimeoutMs })
 }

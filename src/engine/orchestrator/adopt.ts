@@ -13,7 +13,6 @@ import { removeLeftovers } from '../machine/leftovers.ts'
 import { guestVariables } from '../machine/variables.ts'
 import { attend } from '../sandbox/command.ts'
 import { checkpointSoon } from '../sandbox/checkpoint.ts'
-import { outputStreams } from '../sandbox/command-files.ts'
 import { removeSandboxDirectory, sandboxFiles } from '../sandbox/directory.ts'
 import { sandboxOf } from '../sandbox/enter.ts'
 import { watchIdle } from '../sandbox/idle.ts'
@@ -109,11 +108,9 @@ function takeSandbox(orchestrator: Orchestrator, row: SandboxRow): void {
 /** Sees a command to its end that an earlier owner had started. */
 function takeCommand(orchestrator: Orchestrator, sandbox: Sandbox, live: Live, row: CommandRow): void {
   sandbox.uses += 1
-  const following = attend(orchestrator, sandbox, live, row, (sink) => {
-    const { bytes } = sandbox.commands.get(row.sequence) ?? { bytes: { stdout: 0, stderr: 0 } }
-    const [stdout, stderr] = outputStreams.map((stream) => BigInt(bytes[stream]))
-    return followOver(live.link, row.execId, { stdout: stdout ?? 0n, stderr: stderr ?? 0n }, { onOutput: sink, lossy: true })
-  })
+  const following = attend(orchestrator, sandbox, live, row, (sink, { stdout, stderr }) =>
+    followOver(live.link, row.execId, { stdout: BigInt(stdout), stderr: BigInt(stderr) }, { onOutput: sink, lossy: true }),
+  )
   void following
     .catch(() => {}) // it is on record
     .finally(() => {

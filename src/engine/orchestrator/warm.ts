@@ -3,6 +3,7 @@ import type { Machine } from '../../vmm/vmm.ts'
 import { now } from '../clock.ts'
 import type { ResolvedMachine } from '../machine/launch.ts'
 import { exec } from '../machine/exec.ts'
+import { reach } from '../machine/link.ts'
 import { fork, newMachineId } from '../machine/start.ts'
 import { guestVariables } from '../machine/variables.ts'
 import { makeSandboxDirectory, pin, removeSandboxDirectory, sandboxFiles } from '../sandbox/directory.ts'
@@ -110,9 +111,7 @@ async function warmFork(orchestrator: Orchestrator, resolved: ResolvedMachine, p
     await makeSandboxDirectory(files)
     const rootfs = await pin(resolved.environment.rootfsImage, files.environment)
     machine = await fork({ id, ...resolved, rootfs, lasting: { ...lastingOf({ id: sandboxId, ttlSeconds: 0 }, files, true), leaseSeconds } })
-    const { reachGuest } = await import('../../guest/reach.ts')
-    const { dialControl } = machine
-    const guest = await reachGuest(dialControl, { timeoutMs: 30_000 })
+    const guest = await reach(machine)
     // The first process of a fork takes ten times as long as the next.
     await exec(guest, { execId: randomUUID(), argv: ['/bin/sh', '-lc', ':'], cwd: '/', env: guestVariables, timeoutMs: 10_000, onOutput: () => {} })
     const over = async () => {

@@ -31,7 +31,7 @@ export interface CommandOutcome {
 }
 
 /** What the exit code of a command is that was ended because its caller gave up, or its machine was stopped. */
-const killedExitCode = 137
+export const killedExitCode = 137
 
 /**
  * Runs a command line in a sandbox and logs it. It is on record before it
@@ -74,7 +74,7 @@ export async function runCommand(orchestrator: Orchestrator, stay: Stay, live: L
 }
 
 /** Sees a command to its end, keeps what it writes and puts its end on record, whatever that is. */
-export async function attend({ store, paths }: Orchestrator, sandbox: Sandbox, live: Live, row: CommandRow, work: (sink: OutputSink) => Promise<ExecEnd>): Promise<ExecEnd> {
+export async function attend({ store, paths }: Orchestrator, sandbox: Sandbox, live: Live, row: CommandRow, work: (sink: OutputSink, kept: Record<StreamName, number>) => Promise<ExecEnd>): Promise<ExecEnd> {
   using files = new OutputFiles(sandboxFiles(paths, sandbox.id).commands, row.sequence)
   const running = new RunningCommand()
   for (const stream of ['stdout', 'stderr'] as const) running.bytes[stream] = files.kept(stream)
@@ -85,10 +85,10 @@ export async function attend({ store, paths }: Orchestrator, sandbox: Sandbox, l
   try {
     const end = await whileAlive(
       live.machine,
-      work((stream: StreamName, data) => {
+      work((stream, data) => {
         files.append(stream, data)
         running.grew(stream, data.length)
-      }),
+      }, running.bytes),
     )
     await record({ state: 'ended', exitCode: end.exitCode, timedOut: end.timedOut }, end.durationUs / 1000)
     return end

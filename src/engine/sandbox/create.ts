@@ -1,6 +1,5 @@
 import { PyroError } from '../../contract/errors.ts'
 import type { SandboxRow } from '../../store/rows.ts'
-import { now } from '../clock.ts'
 import type { CallOptions } from '../engine.ts'
 import { guestVariables } from '../machine/variables.ts'
 import { identify } from '../machine/attach.ts'
@@ -40,7 +39,9 @@ export async function createSandbox(orchestrator: Orchestrator, { row: draft, gr
     await makeSandboxDirectory(files)
     if (!warm && !('reason' in ground)) await pin(ground.environment.rootfsImage, files.environment)
     const seedImage = seed && (await pin(seed.path, files.seed))
-    live = warm ? await settle(orchestrator, sandbox, row, warm, seedImage, options) : await startBlank(orchestrator, sandbox, row, ground, seed, seedImage, options)
+    live = warm
+      ? await settle(orchestrator, sandbox, row, warm, seedImage, options)
+      : await startLive(orchestrator, sandbox, row, { ...options, ground, blank: true, seed: seedImage, hostSeed: seed })
     options.signal?.throwIfAborted()
     const { machine, vmm } = live
     const made = { ...row, state: 'started', machineId: machine.id, vmm, executionMode: vmm === 'host' ? 'host_compat' : 'guest_vsock' } satisfies SandboxRow
@@ -76,24 +77,4 @@ async function settle(orchestrator: Orchestrator, sandbox: Sandbox, row: Sandbox
   const lasting = lastingOf(row, sandboxFiles(orchestrator.paths, row.id), false)
   await whileAlive(machine, identify(guest, identityOf({ id: machine.id, seed, lasting })))
   return adoptLive(orchestrator, sandbox, { machine, guest, vmm: { name: vmm }, variables: guestVariables }, place)
-}
-
-function startBlank(
-  orchestrator: Orchestrator,
-  sandbox: Sandbox,
-  row: SandboxRow,
-  ground: Ground,
-  seed: Seed | undefined,
-  seedImage: string | undefined,
-  options: CallOptions,
-): Promise<Live> {
-  const { store } = orchestrator
-  return startLive(orchestrator, sandbox, row, {
-    ...options,
-    ground,
-    blank: true,
-    seed: seedImage,
-    hostSeed: seed,
-    record: (machineId, vmm) => store.insertMachine({ id: machineId, sandboxId: row.id, kind: 'sandbox', vmm, createdAt: now(), details: {} }),
-  })
 }

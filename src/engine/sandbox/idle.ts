@@ -1,9 +1,8 @@
+import { longestTimerMs } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import type { Sandbox } from './sandbox.ts'
 import { pause } from './pause.ts'
 
-/** The longest that a timer of the runtime takes. */
-const longestTimerMs = 2 ** 31 - 1
 const retryMs = 10_000
 
 /** Has the sandbox paused when nothing was done with it for its time to live. */

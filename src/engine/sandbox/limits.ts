@@ -1,10 +1,8 @@
 import { PyroError } from '../../contract/errors.ts'
+import { answerTimeoutMs } from '../machine/link.ts'
 
 /** A guest that has not flushed its disk after this long is not going to. */
 export const flushTimeoutMs = 60_000
-
-/** A machine that can do something at once does; a host with no time to spare gets this much. */
-export const answerTimeoutMs = 30_000
 
 /** Waits for what a machine does at once; fails with `guest_unresponsive` when it does not. */
 export async function inTime<T>(work: Promise<T>): Promise<T> {

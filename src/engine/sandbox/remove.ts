@@ -3,7 +3,7 @@ import type { CallOptions } from '../engine.ts'
 import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import { removeSandboxDirectory, sandboxFiles } from './directory.ts'
-import { enter, findRow, sandboxOf } from './enter.ts'
+import { enter, sandboxOf } from './enter.ts'
 import { intend } from './intent.ts'
 import { evenWhenFull } from './reserve.ts'
 import { dropLive } from './stop.ts'
@@ -12,7 +12,6 @@ import { dropLive } from './stop.ts'
 export async function removeSandbox(orchestrator: Orchestrator, kind: SandboxRow['kind'], id: string, { signal }: CallOptions, event?: string): Promise<void> {
   if (orchestrator.store.damagedSandboxes().includes(id)) return remove(orchestrator, id)
   using _stay = await enter(orchestrator, kind, id, 'workspace_delete', { signal })
-  findRow(orchestrator, kind, id)
   await evenWhenFull(orchestrator.store, () => remove(orchestrator, id, event))
 }
 

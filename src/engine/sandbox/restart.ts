@@ -11,7 +11,7 @@ import { type Ground, groundOf, startLive } from './start.ts'
 
 /** Starts the machine of a sandbox: the first time with a blank disk, then with its own. A failure leaves it as it was. */
 export async function restart(orchestrator: Orchestrator, sandbox: Sandbox, row: SandboxRow, options: CallOptions): Promise<Live> {
-  const { store, paths } = orchestrator
+  const { paths } = orchestrator
   const files = sandboxFiles(paths, row.id)
   const first = row.state === 'created'
   const ground = await groundOf(orchestrator, row, options)
@@ -23,7 +23,6 @@ export async function restart(orchestrator: Orchestrator, sandbox: Sandbox, row:
       ground,
       blank: first,
       seed: existsSync(files.seed) ? files.seed : undefined,
-      record: (machineId, vmm) => store.insertMachine({ id: machineId, sandboxId: row.id, kind: 'sandbox', vmm, createdAt: now(), details: {} }),
     })
     recordStart(orchestrator, row, live, ground)
     return live

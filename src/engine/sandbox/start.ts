@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { PyroError } from '../../contract/errors.ts'
+import { now } from '../clock.ts'
 import type { CallOptions } from '../engine.ts'
 import type { Environment } from '../environment/environment.ts'
 import type { LiveMachine } from '../machine/attach.ts'
@@ -32,9 +34,8 @@ export async function groundOf(orchestrator: Orchestrator, row: SandboxRow, opti
 
 function pinnedEnvironment({ paths }: Orchestrator, row: SandboxRow): Environment | undefined {
   if (row.environmentDigest === null) return undefined
-  const files = sandboxFiles(paths, row.id)
-  const rootfsImage = pinned(files.environment, '')
-  return rootfsImage === '' ? undefined : { name: row.environment, version: row.environmentVersion ?? '', digest: row.environmentDigest, rootfsImage }
+  const { environment: rootfsImage } = sandboxFiles(paths, row.id)
+  return existsSync(rootfsImage) ? { name: row.environment, version: row.environmentVersion ?? '', digest: row.environmentDigest, rootfsImage } : undefined
 }
 
 interface StartOptions extends CallOptions {
@@ -45,20 +46,18 @@ interface StartOptions extends CallOptions {
   seed?: string | undefined
   /** The same, for a machine on this host, which unpacks it. */
   hostSeed?: Seed | undefined
-  /** Called with the machine's id before there is a machine. */
-  record: (machineId: string, vmm: string) => void
 }
 
 /**
  * Starts a machine on the sandbox's disk. It is on record before it exists, so
  * that whoever comes after us finds it. Whatever fails, no machine is left.
  */
-export async function startLive(orchestrator: Orchestrator, sandbox: Sandbox, row: SandboxRow, { ground, blank, seed, hostSeed, record, signal }: StartOptions): Promise<Live> {
+export async function startLive(orchestrator: Orchestrator, sandbox: Sandbox, row: SandboxRow, { ground, blank, seed, hostSeed, signal }: StartOptions): Promise<Live> {
   const place = await makeRoom(orchestrator, row.memMib, sandbox)
   const machineId = newMachineId()
   const vmm = 'reason' in ground ? 'host' : ground.source.vmm.name
   try {
-    record(machineId, vmm)
+    orchestrator.store.insertMachine({ id: machineId, sandboxId: row.id, kind: 'sandbox', vmm, createdAt: now(), details: {} })
     const files = sandboxFiles(orchestrator.paths, row.id)
     const lasting = lastingOf(row, files, blank)
     const machine =

@@ -4,7 +4,8 @@ import { whileAlive } from '../../vmm/ended.ts'
 import { now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import type { Live, Sandbox } from './sandbox.ts'
-import { answerTimeoutMs, flushTimeoutMs, inTime } from './limits.ts'
+import { answerTimeoutMs } from '../machine/link.ts'
+import { flushTimeoutMs, inTime } from './limits.ts'
 import { intend } from './intent.ts'
 import { evenWhenFull } from './reserve.ts'
 import { stalledError, unlessStalled } from './stalled.ts'
@@ -68,7 +69,7 @@ async function shutDown({ machine, link, vmm }: Live): Promise<boolean> {
   if (vmm === 'host') return true
   try {
     const { agent } = await link.guest()
-    await Promise.race([agent.shutdown({}, { timeoutMs: flushTimeoutMs }), machine.ended.then(() => Promise.reject(new Error('it ended')))])
+    await whileAlive(machine, agent.shutdown({}, { timeoutMs: flushTimeoutMs }))
   } catch {
     return false
   }

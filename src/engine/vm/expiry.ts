@@ -1,12 +1,9 @@
 import { PyroError } from '../../contract/errors.ts'
 import type { SandboxRow } from '../../store/rows.ts'
-import { now } from '../clock.ts'
+import { longestTimerMs, now } from '../clock.ts'
 import type { Orchestrator } from '../orchestrator/orchestrator.ts'
 import { sandboxOf } from '../sandbox/enter.ts'
 import { removeSandbox } from '../sandbox/remove.ts'
-
-/** The longest that a timer of the runtime takes. */
-const longestTimerMs = 2 ** 31 - 1
 
 /** Removes a throwaway VM when its time is over, whatever it is doing. */
 export function watchExpiry(orchestrator: Orchestrator, { id, expiresAt }: Pick<SandboxRow, 'id' | 'expiresAt'>): void {

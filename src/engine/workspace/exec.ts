@@ -3,7 +3,7 @@ import { execWorkspace as execOperation, followWorkspace as followOperation } fr
 import type { SandboxRow } from '../../store/rows.ts'
 import { type Capture, capturedFields } from '../machine/capture.ts'
 import type { Handler } from '../handler.ts'
-import { runCommand } from '../sandbox/command.ts'
+import { killedExitCode, runCommand } from '../sandbox/command.ts'
 import { enter } from '../sandbox/enter.ts'
 import { followCommand } from '../sandbox/follow.ts'
 
@@ -37,7 +37,7 @@ export const followWorkspace: Handler<'workspace_follow'> = async (orchestrator,
   return {
     ...about(stay.row(), stdout, stderr),
     command: row.command,
-    exit_code: row.exitCode ?? 137,
+    exit_code: row.exitCode ?? killedExitCode,
     timed_out: row.timedOut,
     duration_ms: row.durationMs,
     sequence,

@@ -2,9 +2,8 @@ import { PyroError } from '../../contract/errors.ts'
 import { parseInput } from '../../contract/operation.ts'
 import { capturedBytes } from '../../contract/run.ts'
 import { logsWorkspace as operation } from '../../contract/workspaces.ts'
-import type { CommandRow } from '../../store/rows.ts'
 import type { Handler } from '../handler.ts'
-import { outputFile, readOutput, type StreamName } from '../sandbox/command-files.ts'
+import { outputFile, readOutput } from '../sandbox/command-files.ts'
 import { sandboxFiles } from '../sandbox/directory.ts'
 import { findRow } from '../sandbox/enter.ts'
 import { commandPayload, type LogEntry } from './payload.ts'
@@ -26,8 +25,8 @@ export const logsWorkspace: Handler<'workspace_logs'> = async (orchestrator, inp
   const entries = rows.map((row): LogEntry => {
     const written = running?.get(row.sequence)?.bytes
     const limit = Math.min(capturedBytes, room)
-    const stdout = part(directory, row, 'stdout', offset, limit)
-    const stderr = part(directory, row, 'stderr', offset, limit)
+    const stdout = readOutput(directory, row.sequence, 'stdout', offset, limit)
+    const stderr = readOutput(directory, row.sequence, 'stderr', offset, limit)
     room = Math.max(0, room - stdout.length - stderr.length)
     const bytes = { stdout: written?.stdout ?? row.stdoutBytes, stderr: written?.stderr ?? row.stderrBytes }
     return {
@@ -47,8 +46,4 @@ export const logsWorkspace: Handler<'workspace_logs'> = async (orchestrator, inp
   })
   if (sequence == null) entries.reverse() // oldest first
   return { workspace_id: id, count: entries.length, entries }
-}
-
-function part(directory: string, { sequence }: CommandRow, stream: StreamName, offset: number, limit: number): Buffer {
-  return readOutput(directory, sequence, stream, offset, limit)
 }
