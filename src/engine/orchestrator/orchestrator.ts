@@ -15,6 +15,8 @@ export interface WarmFork {
   readonly machine: Machine
   readonly guest: Guest
   readonly place: Place
+  /** Resolves when its machine has ended and, should no sandbox have taken it, nothing is left of it. */
+  readonly over: Promise<void>
 }
 
 /** Forks made ahead, one for each recently used template. */

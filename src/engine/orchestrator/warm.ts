@@ -114,19 +114,20 @@ async function warmFork(orchestrator: Orchestrator, resolved: ResolvedMachine, p
     const guest = await reach(machine)
     // The first process of a fork takes ten times as long as the next.
     await exec(guest, { execId: randomUUID(), argv: ['/bin/sh', '-lc', ':'], cwd: '/', env: guestVariables, timeoutMs: 10_000, onOutput: () => {} })
-    const over = async () => {
+    const clearUp = async () => {
       place[Symbol.dispose]()
       if (!store.sandbox(sandboxId)) await undo()
     }
-    void machine.ended.then(over).catch(() => {}) // the next owner removes what is left
-    return { sandboxId, vmm: resolved.source.vmm.name, machine, guest, place }
+    const over = machine.ended.then(clearUp).catch(() => {}) // the next owner removes what is left
+    return { sandboxId, vmm: resolved.source.vmm.name, machine, guest, place, over }
   } catch (error) {
     await undo()
     throw error
   }
 }
 
-async function drop({ machine, guest }: WarmFork): Promise<void> {
+async function drop({ machine, guest, over }: WarmFork): Promise<void> {
   guest[Symbol.dispose]()
   await machine[Symbol.asyncDispose]()
+  await over
 }

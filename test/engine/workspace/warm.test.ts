@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { sandboxFiles } from '../../../src/engine/sandbox/directory.ts'
 import { processesUsing, until } from '../../behaviours/home.ts'
 import { verifies } from '../../behaviours/promises.ts'
 import { own } from '../../behaviours/workspaces.ts'
@@ -42,6 +43,8 @@ verifies('warm.taken', 'forks of one template have different identities and rand
 verifies('warm.off', 'it goes when its owner lets go, when room is needed, and is not made when it is turned off', async () => {
   await waiting()
   const warm = machines().find(({ kind }) => kind === 'warm')
+  await owner.orchestrator[Symbol.asyncDispose]()
+  assert.equal(existsSync(sandboxFiles(home.engine.paths, String(warm?.details['sandboxId'])).directory), false)
   await owner.reopen()
   assert.deepEqual(processesUsing(String(warm?.id)), [])
   assert.ok(!machines().some(({ kind }) => kind === 'warm'))
